@@ -1,0 +1,1 @@
+"""Back-ends: what turns embeddings into scores."""

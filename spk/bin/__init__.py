@@ -1,0 +1,1 @@
+"""Command lines: parse, call, report errors. No mathematics."""

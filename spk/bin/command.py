@@ -1,0 +1,42 @@
+"""What every command line shares: one-line errors, exit statuses, logging."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import logging
+import os
+import sys
+from collections.abc import Callable
+
+from spk.errors import InputError
+
+HINTS = {
+    errno.ENOSPC: "the disk is full; free some space and run the same command again, it carries on",
+    errno.EDQUOT: "the disk quota is used up; free some space and run the same command again, it carries on",
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "permission denied",
+}
+
+
+def command(main: Callable[[], None]) -> Callable[[], None]:
+    """Decorate a command's main: bad input ends in one line on stderr and status 1, an interrupt in status 130."""
+
+    @functools.wraps(main)
+    def wrapped() -> None:
+        logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+        name = os.path.basename(sys.argv[0]).removesuffix(".py")
+        try:
+            main()
+        except InputError as error:
+            sys.exit(f"{name}: error: {error}")
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(141)
+        except OSError as error:
+            hint = HINTS.get(error.errno, error.strerror or str(error))
+            sys.exit(f"{name}: error: {error.filename or 'input/output'}: {hint}")
+        except KeyboardInterrupt:
+            sys.exit(130)
+
+    return wrapped

@@ -1,0 +1,1 @@
+"""Kaldi data directories, arks, crops, samplers."""

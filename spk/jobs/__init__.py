@@ -1,0 +1,1 @@
+"""Job engines: how a stage runs its N jobs. One file an engine, one interface."""
