@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# Usage: run.sh [options] [--<section>.<key> VALUE ...]
+# From speech to a table of error rates in minutes on a CPU: a small network beside plain statistics of the features.
+#
+# Without --corpus, on speech that espeak-ng speaks here: for trying the machinery, not for claims.
+#   --corpus DIR[,DIR...]  folders of real speech: DIR/wav/<speaker>/<session>/<utterance>.{wav,flac}; all train together
+#   --config FILE          the system (default conf/fast_resnet34_dam.yaml)
+#   --loss.margin 0.3      any key of the config on the command line wins over the file; so do --seed 2, --train.steps 500
+#   --stage N              begin with this stage (default 0)
+#   --stop-stage M         end with this one (default 6)
+#   --data DIR             data directories (default data/<corpus>)
+#   --exp DIR              the trained system (default exp/<corpus>/<config and what the command line changes>)
+#   --baseline DIR         the statistics that it is compared with (default exp/<corpus>/statistics)
+#   --seed N               the one seed of everything random in training
+#   --nj N                 jobs at once for features and embeddings (default 2)
+#   --ngpu N               GPUs to train on (default 0: the CPU)
+#   --cmd CMD              who runs all jobs (default: cmd.sh)
+set -euo pipefail
+stage=0 stop_stage=6
+corpus="" config="" data="" exp="" baseline=""
+seed="" nj=2 ngpu=0 cmd=""
+overrides=()
+. "$(dirname "$0")/path.sh"
+. parse_options.sh
+. stages.sh
+. names.sh
+. enter_recipe.sh corpus config data exp baseline
+. ./cmd.sh
+
+if [ -n "$cmd" ]; then cpu_cmd=$cmd gpu_cmd=$cmd; fi
+if [ -n "$seed" ]; then overrides+=(--seed "$seed"); fi
+espeak=corpus/espeak
+name=$(name_of_folders "${corpus:-$espeak}")
+config=${config:-conf/fast_resnet34_dam.yaml}
+data=${data:-data/$name}
+exp=${exp:-exp/$name/$(name_of_system "$config" "${overrides[@]}")}
+baseline=${baseline:-exp/$name/statistics}
+
+if [ -z "$corpus" ] && in_stage 0 "speech by espeak-ng -> $espeak"; then
+  make_espeak_corpus "$espeak"
+fi
+
+if in_stage 1 "data directories and trials -> $data"; then
+  corpus=${corpus:-$espeak}
+  need 0 "${corpus%%,*}"
+  prepare_speaker_folders "$corpus" "$data"
+  for set in "$data"/*/; do validate_data_dir.sh --no-feats "$set"; done
+  check_disjoint_speakers "$data/train" "$data"/test_*/
+fi
+
+if [ "$stop_stage" -le 1 ]; then exit 0; fi
+need 1 "$data/train/utt2spk"
+tests=()
+for set in "$data"/test_*/; do tests+=("$(basename "$set")"); done
+sets=(train "${tests[@]}")
+
+if in_stage 2 "features -> $data/*/feats.scp"; then
+  for set in "${sets[@]}"; do
+    make_feats --cmd "$cpu_cmd" --nj "$nj" --config "$config" "$data/$set"
+  done
+fi
+
+if in_stage 3 "train the network -> $exp/final.pt"; then
+  need 2 "$data/train/feats.scp"
+  train --cmd "$gpu_cmd" --ngpu "$ngpu" --config "$config" "${overrides[@]}" "$data/train" "$exp"
+fi
+
+if in_stage 4 "embeddings -> $exp/embeddings_*; statistics of the features -> $baseline/embeddings_*"; then
+  need 3 "$exp/final.pt"
+  for set in "${sets[@]}"; do
+    need 2 "$data/$set/feats.scp"
+    extract_statistics "$data/$set" "$baseline/embeddings_$set"
+    extract_embeddings --cmd "$cpu_cmd" --nj "$nj" "$exp" "$data/$set" "$exp/embeddings_$set"
+  done
+fi
+
+if in_stage 5 "scores by cosine, and by cosine after LDA -> $exp/scores_*, $baseline/scores_*"; then
+  for system in "$baseline" "$exp"; do
+    need 4 "${sets[@]/#/$system/embeddings_}"
+    train_lda "$data/train" "$system/embeddings_train" "$system/backend_lda"
+    for set in "${tests[@]}"; do
+      trials=$data/$set/trials embeddings=$system/embeddings_$set
+      score "$trials" "$embeddings" "$embeddings" "$system/scores_${set}_cosine"
+      score --backend-dir "$system/backend_lda" "$trials" "$embeddings" "$embeddings" "$system/scores_${set}_lda"
+    done
+  done
+fi
+
+if in_stage 6 "results -> $exp/results"; then
+  for set in "${tests[@]}"; do need 5 {"$baseline","$exp"}/scores_"$set"_{cosine,lda}; done
+  report "$baseline" "$exp"
+fi

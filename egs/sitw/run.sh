@@ -1,0 +1,106 @@
+#!/usr/bin/env bash
+# Usage: run.sh --train-data DIR --test-data DIR[,DIR...] [--model EXP] [options] [--<section>.<key> VALUE ...]
+# Speakers in the Wild: error rates of a network that egs/voxceleb trained, or of one that is trained here.
+#
+# Data directories are prepared beforehand (wav.scp, utt2spk, spk2utt; test directories also trials). Features are written into them.
+#   --train-data DIR            what the network is trained on; with --model, what it was trained on (to see that no speaker is in both)
+#   --test-data DIR[,DIR...]    what to test on; every file trials or trials_<name> in it is a list
+#   --enroll-data DIR[,DIR...]  where the enrolled side of the trials is, one for each of --test-data (default: the same)
+#   --trials FILE[,FILE...]     these lists instead, for one test directory
+#   --model EXP                 the trained system, say ../voxceleb/exp/vox2_dev/rescnn_dam; then nothing is trained here
+#   --config FILE               without --model: the system (default ../voxceleb/conf/rescnn_dam.yaml)
+#   --loss.margin 0.3           without --model: any key of the config on the command line wins over the file
+#   --lda true|false            score by cosine after LDA, too, trained on the training set's embeddings (default false)
+#   --stage N                   begin with this stage (default 0)
+#   --stop-stage M              end with this one (default 6)
+#   --exp DIR                   embeddings, scores, results and what is trained here
+#                               (default exp/<training set>/<name of the model, or config and what the command line changes>)
+#   --seed N                    without --model: the one seed of everything random in training
+#   --nj N                      jobs at once for features and embeddings (default 16)
+#   --ngpu N                    GPUs to train on (default 1; 0: the CPU)
+#   --cmd CMD                   who runs all jobs (default: cmd.sh)
+set -euo pipefail
+stage=0 stop_stage=6
+train_data="" test_data="" enroll_data="" trials="" model="" config="" exp=""
+lda=false seed="" nj=16 ngpu=1 cmd=""
+overrides=()
+. "$(dirname "$0")/path.sh"
+. parse_options.sh
+. stages.sh
+. names.sh
+. enter_recipe.sh train_data test_data enroll_data trials model config exp
+. ./cmd.sh
+
+if [ -n "$cmd" ]; then cpu_cmd=$cmd gpu_cmd=$cmd; fi
+if [ -n "$seed" ]; then overrides+=(--seed "$seed"); fi
+if [ -n "$model" ] && [ -n "$config${overrides[*]}" ]; then
+  echo "$0: error: --model is trained already: --config, --seed and keys of the config do not go with it" >&2
+  exit 1
+fi
+
+if in_stage 0 "corpora"; then
+  echo "nothing to do: prepared data directories are expected (--train-data, --test-data)" >&2
+fi
+if [ "$stop_stage" -eq 0 ]; then exit 0; fi
+. data_options.sh # test_sets, enroll_sets, lists, list_enroll, list_test
+if [ -n "$model" ]; then
+  if [ ! -f "$model/final.pt" ]; then
+    echo "$0: error: --model $model: no trained system is there (no final.pt); train it with egs/voxceleb/run.sh" >&2
+    exit 1
+  fi
+  config=$model/config.yaml
+  exp=${exp:-exp/$(basename "$train_data")/$(basename "$model")}
+else
+  config=${config:-../voxceleb/conf/rescnn_dam.yaml}
+  exp=${exp:-exp/$(basename "$train_data")/$(name_of_system "$config" "${overrides[@]}")}
+  model=$exp
+fi
+mapfile -t evaluated < <(printf '%s\n' "${test_sets[@]}" "${enroll_sets[@]}" | sort -u)
+
+if in_stage 1 "check the data directories"; then
+  for set in "$train_data" "${evaluated[@]}"; do validate_data_dir.sh --no-feats "$set"; done
+fi
+check_disjoint_speakers "$train_data" "${evaluated[@]}"
+if $lda || [ "$model" = "$exp" ]; then sets=("$train_data" "${evaluated[@]}"); else sets=("${evaluated[@]}"); fi
+
+if in_stage 2 "features -> feats.scp in each data directory"; then
+  for set in "${sets[@]}"; do
+    make_feats --cmd "$cpu_cmd" --nj "$nj" --config "$config" "$set"
+  done
+fi
+
+if in_stage 3 "the network -> $model/final.pt"; then
+  if [ "$model" = "$exp" ]; then
+    need 2 "$train_data/feats.scp"
+    train --cmd "$gpu_cmd" --ngpu "$ngpu" --config "$config" "${overrides[@]}" "$train_data" "$exp"
+  else
+    echo "already trained: $model" >&2
+  fi
+fi
+
+if in_stage 4 "embeddings -> $exp/embeddings_*"; then
+  need 3 "$model/final.pt"
+  if $lda; then embedded=("$train_data" "${evaluated[@]}"); else embedded=("${evaluated[@]}"); fi
+  for set in "${embedded[@]}"; do
+    need 2 "$set/feats.scp"
+    extract_embeddings --cmd "$cpu_cmd" --nj "$nj" "$model" "$set" "$exp/embeddings_$(basename "$set")"
+  done
+fi
+
+if in_stage 5 "scores -> $exp/scores_*"; then
+  if $lda; then
+    need 4 "$exp/embeddings_$(basename "$train_data")"
+    train_lda "$train_data" "$exp/embeddings_$(basename "$train_data")" "$exp/backend_lda"
+  fi
+  for i in "${!lists[@]}"; do
+    enroll=$exp/embeddings_$(basename "${list_enroll[i]}") test=$exp/embeddings_$(basename "${list_test[i]}")
+    scores=$exp/scores_$(name_of_trials "${list_test[i]}" "${lists[i]}")
+    need 4 "$enroll" "$test"
+    score "${lists[i]}" "$enroll" "$test" "${scores}_cosine"
+    if $lda; then score --backend-dir "$exp/backend_lda" "${lists[i]}" "$enroll" "$test" "${scores}_lda"; fi
+  done
+fi
+
+if in_stage 6 "results -> $exp/results"; then
+  report "$exp"
+fi

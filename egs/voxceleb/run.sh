@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# Usage: run.sh --train-data DIR --test-data DIR[,DIR...] [options] [--<section>.<key> VALUE ...]
+# VoxCeleb: train a network by name, and report its error rates on the lists of VoxCeleb1 (O, E, H).
+#
+# Data directories are prepared beforehand (wav.scp, utt2spk, spk2utt; test directories also trials). Features are written into them.
+#   --train-data DIR          what to train on, say VoxCeleb2's dev part
+#   --test-data DIR[,DIR...]  what to test on; every file trials or trials_<name> in it is a list
+#   --trials FILE[,FILE...]   these lists instead, for one test directory
+#   --config FILE             the system (default conf/rescnn_dam.yaml)
+#   --loss.margin 0.3         any key of the config on the command line wins over the file; so do --seed 2, --batch.size 64
+#   --lda true|false          score by cosine after LDA, too, trained on the training set's embeddings (default false)
+#   --stage N                 begin with this stage (default 0)
+#   --stop-stage M            end with this one (default 6)
+#   --exp DIR                 the trained system (default exp/<training set>/<config and what the command line changes>)
+#   --seed N                  the one seed of everything random in training
+#   --nj N                    jobs at once for features and embeddings (default 16)
+#   --ngpu N                  GPUs to train on (default 1; 0: the CPU)
+#   --cmd CMD                 who runs all jobs (default: cmd.sh)
+set -euo pipefail
+stage=0 stop_stage=6
+train_data="" test_data="" trials="" config="" exp=""
+lda=false seed="" nj=16 ngpu=1 cmd=""
+overrides=()
+. "$(dirname "$0")/path.sh"
+. parse_options.sh
+. stages.sh
+. names.sh
+. enter_recipe.sh train_data test_data trials config exp
+. ./cmd.sh
+
+if [ -n "$cmd" ]; then cpu_cmd=$cmd gpu_cmd=$cmd; fi
+if [ -n "$seed" ]; then overrides+=(--seed "$seed"); fi
+config=${config:-conf/rescnn_dam.yaml}
+
+if in_stage 0 "corpora"; then
+  echo "nothing to do: prepared data directories are expected (--train-data, --test-data)" >&2
+fi
+if [ "$stop_stage" -eq 0 ]; then exit 0; fi
+. data_options.sh # test_sets, lists, list_test
+exp=${exp:-exp/$(basename "$train_data")/$(name_of_system "$config" "${overrides[@]}")}
+
+if in_stage 1 "check the data directories"; then
+  for set in "$train_data" "${test_sets[@]}"; do validate_data_dir.sh --no-feats "$set"; done
+fi
+check_disjoint_speakers "$train_data" "${test_sets[@]}"
+
+if in_stage 2 "features -> feats.scp in each data directory"; then
+  for set in "$train_data" "${test_sets[@]}"; do
+    make_feats --cmd "$cpu_cmd" --nj "$nj" --config "$config" "$set"
+  done
+fi
+
+if in_stage 3 "train the network -> $exp/final.pt"; then
+  need 2 "$train_data/feats.scp"
+  train --cmd "$gpu_cmd" --ngpu "$ngpu" --config "$config" "${overrides[@]}" "$train_data" "$exp"
+fi
+
+if in_stage 4 "embeddings -> $exp/embeddings_*"; then
+  need 3 "$exp/final.pt"
+  if $lda; then embedded=("$train_data" "${test_sets[@]}"); else embedded=("${test_sets[@]}"); fi
+  for set in "${embedded[@]}"; do
+    need 2 "$set/feats.scp"
+    extract_embeddings --cmd "$cpu_cmd" --nj "$nj" "$exp" "$set" "$exp/embeddings_$(basename "$set")"
+  done
+fi
+
+if in_stage 5 "scores -> $exp/scores_*"; then
+  if $lda; then
+    need 4 "$exp/embeddings_$(basename "$train_data")"
+    train_lda "$train_data" "$exp/embeddings_$(basename "$train_data")" "$exp/backend_lda"
+  fi
+  for i in "${!lists[@]}"; do
+    embeddings=$exp/embeddings_$(basename "${list_test[i]}")
+    scores=$exp/scores_$(name_of_trials "${list_test[i]}" "${lists[i]}")
+    need 4 "$embeddings"
+    score "${lists[i]}" "$embeddings" "$embeddings" "${scores}_cosine"
+    if $lda; then score --backend-dir "$exp/backend_lda" "${lists[i]}" "$embeddings" "$embeddings" "${scores}_lda"; fi
+  done
+fi
+
+if in_stage 6 "results -> $exp/results"; then
+  report "$exp"
+fi
