@@ -1,0 +1,80 @@
+"""Embed the utterances of a data directory, or one job's share of them.
+
+Usage: python3 -m spk.bin.extract_embeddings [--utterances LIST] [--device auto|cpu|cuda] EXP DATA OUT_PREFIX
+Writes OUT_PREFIX.ark and then OUT_PREFIX.scp: a vector an utterance, or a matrix of K rows when the system evaluates K
+crops. Does nothing when OUT_PREFIX.scp is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from spk.bin.command import command
+from spk.bin.train import check_features, pick_device
+from spk.config import make_system
+from spk.data.data_dir import read_table
+from spk.errors import InputError
+
+log = logging.getLogger(__name__)
+
+
+@command
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="extract_embeddings", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--utterances", help="a file whose first column names the utterances to embed (default: all)")
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    parser.add_argument("--threads", type=int, default=1, help="of torch on the CPU")
+    parser.add_argument("--batch-frames", type=int, default=8000, help="frames of a batch, padding included")
+    parser.add_argument("exp")
+    parser.add_argument("data")
+    parser.add_argument("out_prefix")
+    options = parser.parse_args()
+    if Path(f"{options.out_prefix}.scp").exists():
+        log.info("%s.scp: already made", options.out_prefix)
+        return
+    import torch
+    from tqdm import tqdm
+
+    from spk.data.ark import FeatureReader
+    from spk.embed.embeddings import embed
+    from spk.embed.model import load_model
+    from spk.embed.write import write_embeddings
+
+    torch.set_num_threads(options.threads)
+    embedder, content = load_model(Path(options.exp))
+    config = make_system(content, f"{options.exp}/final.pt")
+    data_dir = Path(options.data)
+    check_features(config, data_dir)
+    in_feats = read_table(data_dir / "feats.scp")
+    wanted = in_feats if options.utterances is None else read_table(options.utterances)
+    utterances = [utterance for utterance in wanted if utterance in in_feats]
+    num_frames = read_table(data_dir / "utt2num_frames")
+    missing = len(wanted) - len(utterances)
+    if missing:
+        log.info("%d utterances have no features (see %s) and get no embedding", missing, data_dir / "rejected.tsv")
+    if not utterances:
+        raise InputError(f"{data_dir}: no utterance with features to embed")
+    with tqdm(total=len(utterances), unit="utt", disable=not sys.stderr.isatty()) as bar:
+        embeddings = embed(
+            embedder,
+            FeatureReader(data_dir / "feats.scp", utterances),
+            np.array([int(num_frames[utterance]) for utterance in utterances]),
+            config.evaluation,
+            device=pick_device(options.device),
+            batch_frames=options.batch_frames,
+            progress=bar.update,
+        )
+    write_embeddings(os.fspath(options.out_prefix), utterances, embeddings)
+    log.info("%d embeddings of shape %s in %s.ark", len(embeddings), embeddings.shape[1:], options.out_prefix)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""Train an embedding network, or go on where a killed run stopped.
+
+Usage: python3 -m spk.bin.train --config SYSTEM.yaml [--device auto|cpu|cuda] [--loss.margin 0.3 ...] DATA EXP
+DATA holds feats.scp, utt2num_frames and utt2spk; EXP gets config.yaml, checkpoints/, training.csv and final.pt.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from pathlib import Path
+
+from spk.bin.command import command
+from spk.config import SystemConfig, load_system, read_yaml
+from spk.errors import InputError
+
+log = logging.getLogger(__name__)
+STOPPED = 143  # 128 + SIGTERM: stopped from outside, can be started again
+
+
+@command
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", required=True)
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    parser.add_argument("data")
+    parser.add_argument("exp")
+    arguments, overrides = split_overrides(sys.argv[1:])
+    options = parser.parse_args(arguments)
+    data_dir, exp_dir = Path(options.data), Path(options.exp)
+    config = load_system(options.config, overrides)
+    check_features(config, data_dir)
+
+    from spk.train.experiment import locked, open_experiment, read_config
+
+    begun = read_config(exp_dir)
+    if config.train.threads == 0:
+        config.train.threads = begun["train"]["threads"] if begun else len(os.sched_getaffinity(0))
+    with locked(exp_dir):
+        if (exp_dir / "final.pt").exists() and begun is not None:
+            open_experiment(exp_dir, config, data_dir, overrides, options.config)
+            log.info("%s: already trained", exp_dir / "final.pt")
+            return
+        run(config, data_dir, exp_dir, options.device, lambda: open_experiment(exp_dir, config, data_dir, overrides, options.config))
+
+
+def run(config: SystemConfig, data_dir: Path, exp_dir: Path, device_name: str, open_directory) -> None:
+    import torch
+
+    from spk.losses import LOSSES
+    from spk.nets.embedder import build_embedder
+    from spk.train.trainer import Terminated, Trainer
+    from spk.train.training_data import read_training_data
+
+    torch.set_num_threads(config.train.threads)
+    device = pick_device(device_name)
+    training, validation = read_training_data(data_dir, config.validation, config.seed)
+    torch.manual_seed(config.seed)
+    embedder = build_embedder(config.normalization, config.network, num_bins=training.reader.dim)
+    loss = LOSSES.build(
+        "loss", config.loss, embedding_dim=config.network["embedding_dim"], num_speakers=len(training.speakers)
+    )
+    trainer = Trainer(config, exp_dir, embedder, loss, training, validation, device)
+    open_directory()
+    try:
+        trainer.fit()
+    except Terminated as stopped:
+        log.info("%s", stopped)
+        sys.exit(STOPPED)
+
+
+def split_overrides(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Options with a dot in their name, each with its value, apart from the rest; `--seed` and such count as overrides too."""
+    rest, overrides = [], []
+    position = 0
+    while position < len(arguments):
+        argument = arguments[position]
+        if argument.startswith("--") and ("." in argument or argument == "--seed"):
+            if position + 1 == len(arguments):
+                raise InputError(f"{argument}: has no value")
+            overrides += arguments[position : position + 2]
+            position += 2
+        else:
+            rest.append(argument)
+            position += 1
+    return rest, overrides
+
+
+def check_features(config: SystemConfig, data_dir: Path) -> None:
+    """The arks must hold what the system expects."""
+    path = data_dir / "feats.yaml"
+    if not path.exists():
+        raise InputError(f"{path}: no such file; run steps/make_feats {data_dir} first")
+    there = read_yaml(path)
+    if different := [name for name in config.features if config.features[name] != there.get(name, config.features[name])]:
+        pairs = ", ".join(f"{name} {there.get(name)!r}, wanted {config.features[name]!r}" for name in different)
+        raise InputError(f"{path}: the features there are others than the system's: {pairs}; run steps/make_feats again")
+
+
+def pick_device(name: str):
+    import torch
+
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: no CUDA device is available here")
+    return torch.device(name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,232 @@
+"""One YAML file tells a whole system: its sections, their defaults, and how a command line overrides them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+
+from spk.errors import InputError
+from spk.schema import AT_LEAST_ONE, FRACTION, NOT_NEGATIVE, POSITIVE, check_arguments, nearest
+
+
+@dataclass
+class BatchConfig:
+    """What a training batch is made of."""
+
+    size: Annotated[int, AT_LEAST_ONE] = 200  # crops: speakers times utterances_per_speaker
+    utterances_per_speaker: Annotated[int, AT_LEAST_ONE] = 1
+    crop_frames: Annotated[int, AT_LEAST_ONE] = 200
+    max_utterances_per_speaker: Annotated[int, AT_LEAST_ONE] | None = None  # of one speaker in an epoch
+    reuse_utterances: bool = True  # several crops of one utterance where a speaker has too few
+
+    def __post_init__(self) -> None:
+        if self.size % self.utterances_per_speaker:
+            raise InputError(
+                f"batch.size: {self.size} is no multiple of batch.utterances_per_speaker ({self.utterances_per_speaker})"
+            )
+
+    @property
+    def num_speakers(self) -> int:
+        return self.size // self.utterances_per_speaker
+
+
+@dataclass
+class TrainConfig:
+    """How long and on what. Exactly one of `epochs` and `steps` is set."""
+
+    epochs: Annotated[float, POSITIVE] | None = None
+    steps: Annotated[int, AT_LEAST_ONE] | None = None
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 autocast on CUDA, float32 on the CPU
+    gradient_clip: Annotated[float, POSITIVE] | None = None  # largest norm of the whole gradient
+    threads: Annotated[int, NOT_NEGATIVE] = 0  # of torch on the CPU; 0: one a core, recorded when the run starts
+    workers: Annotated[int, NOT_NEGATIVE] = 0  # processes that read crops ahead
+    compile: bool = False  # torch.compile
+    log_every: Annotated[int, AT_LEAST_ONE] = 20  # steps
+    save_every: Annotated[int, AT_LEAST_ONE] = 500  # steps
+    keep_checkpoints: Annotated[int, AT_LEAST_ONE] = 3
+
+    def __post_init__(self) -> None:
+        if (self.epochs is None) == (self.steps is None):
+            raise InputError("train: set exactly one of train.epochs and train.steps")
+
+
+@dataclass
+class ValidationConfig:
+    """Training speakers held out to choose the checkpoint: never the test list."""
+
+    speakers: Annotated[int, NOT_NEGATIVE] = 40  # 0: none, and the last step is the final model
+    utterances_per_speaker: Annotated[int, AT_LEAST_ONE] = 10
+    every: Annotated[int, AT_LEAST_ONE] = 500  # steps
+    select: Literal["best", "last"] = "best"
+
+    def __post_init__(self) -> None:
+        if self.speakers == 1:
+            raise InputError("validation.speakers: 1 speaker makes no non-target trial; give at least 2, or 0 for none")
+
+
+@dataclass
+class EvaluationConfig:
+    """What of an utterance is embedded: all of it, or K crops at regular intervals."""
+
+    crops: Annotated[int, NOT_NEGATIVE] = 0  # 0: the whole utterance
+    crop_frames: Annotated[int, AT_LEAST_ONE] = 400
+
+
+@dataclass
+class Ramp:
+    """A value of the loss that rises or falls linearly from `start` to its configured value over a part of the run."""
+
+    start: float = 0.0
+    begin: Annotated[float, FRACTION] = 0.0  # fractions of the run
+    end: Annotated[float, FRACTION] = 0.4
+
+    def __post_init__(self) -> None:
+        if self.end < self.begin:
+            raise InputError(f"curriculum: end {self.end:g} comes before begin {self.begin:g}")
+
+
+@dataclass
+class SystemConfig:
+    """A whole system. Registry sections ({name, arguments}) are checked by the registry of their kind when it is built."""
+
+    features: dict[str, Any]
+    network: dict[str, Any]
+    loss: dict[str, Any]
+    optimizer: dict[str, Any]
+    schedule: dict[str, Any]
+    train: TrainConfig
+    normalization: dict[str, Any] = field(default_factory=lambda: {"name": "instance"})
+    batch: BatchConfig = field(default_factory=BatchConfig)
+    curriculum: dict[str, Ramp] = field(default_factory=dict)  # attribute of the loss -> its ramp
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    seed: Annotated[int, NOT_NEGATIVE] = 1
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+SECTIONS = {
+    "batch": BatchConfig,
+    "train": TrainConfig,
+    "validation": ValidationConfig,
+    "evaluation": EvaluationConfig,
+}
+NAMED = ("features", "normalization", "network", "loss", "optimizer", "schedule")
+
+
+def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """A YAML file that holds one mapping; an InputError names the file and the line otherwise."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not a text file") from None
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f":{mark.line + 1}" if mark else ""
+        raise InputError(f"{path}{where}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: must hold keys and values")
+    return content
+
+
+def override(content: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """`content` with command-line pairs like ["--loss.margin", "0.3"] put in; values are read as YAML."""
+    content = {key: dict(value) if isinstance(value, dict) else value for key, value in content.items()}
+    if len(overrides) % 2:
+        raise InputError(f"{overrides[-1]}: has no value")
+    for option, text in zip(overrides[::2], overrides[1::2], strict=True):
+        if not option.startswith("--"):
+            raise InputError(f"{option!r}: an override looks like --loss.margin 0.3")
+        *path, last = option[2:].replace("-", "_").split(".")
+        section = content
+        for name in path:
+            value = section.get(name)
+            section[name] = {"name": value} if isinstance(value, str) else dict(value or {})
+            section = section[name]
+        try:
+            section[last] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            section[last] = text
+    return content
+
+
+def make_system(content: Mapping[str, Any], source: str) -> SystemConfig:
+    """Check a system's content and fill in every default. Errors begin with `source`, the file or directory."""
+    # Registries are floors above this one knows; they are asked only when a whole system is read.
+    from spk.feats import FRONT_ENDS
+    from spk.losses import LOSSES
+    from spk.nets import NETWORKS
+    from spk.nets.normalization import NORMALIZATIONS
+    from spk.nets.pooling import POOLINGS
+    from spk.train.optimizers import OPTIMIZERS
+    from spk.train.schedules import SCHEDULES
+
+    registries = {
+        "features": FRONT_ENDS,
+        "normalization": NORMALIZATIONS,
+        "network": NETWORKS,
+        "loss": LOSSES,
+        "optimizer": OPTIMIZERS,
+        "schedule": SCHEDULES,
+    }
+    known = [entry.name for entry in fields(SystemConfig)]
+    try:
+        for key in content:
+            if key not in known:
+                raise InputError(f"{key}: unknown key; {nearest(key, known)}")
+        checked: dict[str, Any] = {}
+        for name in NAMED:
+            if name in content or name != "normalization":
+                if name not in content:
+                    raise InputError(f"{name}: missing; it has no default")
+                checked[name] = registries[name].check(name, content[name])
+        if "pooling" in checked["network"]:
+            checked["network"]["pooling"] = POOLINGS.check("network.pooling", checked["network"]["pooling"])
+        for name, kind in SECTIONS.items():
+            section = content.get(name) or {}
+            if not isinstance(section, Mapping):
+                raise InputError(f"{name}: {section!r} must be a section of keys and values")
+            checked[name] = kind(**check_arguments(name, section, kind))
+        checked["curriculum"] = make_curriculum(content.get("curriculum") or {}, checked["loss"])
+        if "seed" in content:
+            checked["seed"] = check_arguments("", {"seed": content["seed"]}, Seed)["seed"]
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
+    return SystemConfig(**checked)
+
+
+@dataclass
+class Seed:
+    """The schema of the one value that stands outside of sections."""
+
+    seed: Annotated[int, NOT_NEGATIVE] = 1
+
+
+def make_curriculum(section: Any, loss: Mapping[str, Any]) -> dict[str, Ramp]:
+    """{argument of the loss: ramp}; only numbers that the loss really has can be ramped."""
+    if not isinstance(section, Mapping):
+        raise InputError(f"curriculum: {section!r} must be a section of keys and values")
+    numbers = [
+        name for name, value in loss.items() if isinstance(value, (int, float)) and not isinstance(value, bool)
+    ]
+    ramps = {}
+    for name, ramp in section.items():
+        if name not in numbers:
+            raise InputError(f"curriculum.{name}: {loss['name']} has no such number; {nearest(name, numbers)}")
+        ramps[name] = Ramp(**check_arguments(f"curriculum.{name}", ramp or {}, Ramp))
+    return ramps
+
+
+def load_system(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> SystemConfig:
+    """Read a system's YAML; command-line overrides win over the file."""
+    return make_system(override(read_yaml(path), overrides), os.fspath(path))

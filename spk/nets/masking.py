@@ -1,0 +1,50 @@
+"""Padding that does not show: layers that know how many frames of each utterance are real.
+
+A batch of utterances of unequal lengths is padded at the end. A convolution wider than one frame, a max-pool or a mean
+over time would read the padding, so each of them gets its input with the padding set to zero, which is also what lies
+beyond the end of an utterance embedded alone (max-pools follow a ReLU, where zero never wins wrongly). `lengths` is None
+for a batch of equal lengths, and then nothing is masked.
+
+Letters: N utterances, C channels, F frequency bins, T frames.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def frame_mask(lengths_N: Tensor, num_frames: int) -> Tensor:
+    """[N, T] bool, true at real frames."""
+    return torch.arange(num_frames, device=lengths_N.device)[None, :] < lengths_N[:, None]
+
+
+def zero_padding(x: Tensor, lengths_N: Tensor | None) -> Tensor:
+    """x [N, ..., T] with the frames past each length set to zero."""
+    if lengths_N is None:
+        return x
+    mask_NT = frame_mask(lengths_N, x.shape[-1])
+    return x * mask_NT.view(x.shape[0], *[1] * (x.dim() - 2), x.shape[-1]).to(x.dtype)
+
+
+def masked_mean(x: Tensor, lengths_N: Tensor | None) -> Tensor:
+    """Mean over the last axis, time: [N, ..., T] -> [N, ...]."""
+    if lengths_N is None:
+        return x.mean(dim=-1)
+    counts = lengths_N.view(-1, *[1] * (x.dim() - 2)).to(x.dtype)
+    return zero_padding(x, lengths_N).sum(dim=-1) / counts
+
+
+class MaskedConv2d(nn.Conv2d):
+    """Conv2d over [N, C, F, T] that zeroes padded frames first and says how long each utterance is afterwards."""
+
+    def forward(self, x_NCFT: Tensor, lengths_N: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        y_NCFT = super().forward(zero_padding(x_NCFT, lengths_N))
+        return y_NCFT, lengths_after(lengths_N, self.kernel_size[1], self.stride[1], self.padding[1])
+
+
+def lengths_after(lengths_N: Tensor | None, kernel: int, stride: int, padding: int) -> Tensor | None:
+    """Frames left after a convolution or pooling along time."""
+    if lengths_N is None:
+        return None
+    return torch.div(lengths_N + 2 * padding - kernel, stride, rounding_mode="floor") + 1

@@ -1,0 +1,75 @@
+"""Checkpoints: everything that training needs to go on as if it had never stopped, in one file that is whole or absent."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from spk.data.files import whole_file
+from spk.errors import InputError
+
+log = logging.getLogger(__name__)
+PATTERN = re.compile(r"step-(\d+)\.pt")
+
+
+def save_checkpoint(directory: Path, step: int, state: Mapping[str, Any], keep: int) -> Path:
+    """Write step-N.pt and delete all but the last `keep`."""
+    path = directory / f"step-{step:08d}.pt"
+    save(path, state)
+    for _, old in list_checkpoints(directory)[:-keep]:
+        old.unlink()
+    return path
+
+
+def save(path: Path, content: Mapping[str, Any]) -> None:
+    """torch.save under a temporary name, then renamed."""
+    with whole_file(path, "wb") as file:
+        torch.save(dict(content), file)
+
+
+def load(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Tensors and plain values only (weights_only), on the CPU. InputError when the file is damaged or holds anything else."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; train first") from None
+    except Exception as error:  # torch raises many kinds for a damaged file
+        raise InputError(f"{path}: cannot be read as a checkpoint ({str(error).splitlines()[0]})") from None
+
+
+def list_checkpoints(directory: Path) -> list[tuple[int, Path]]:
+    """(step, path) of the checkpoints there are, oldest first."""
+    found = [(PATTERN.fullmatch(path.name), path) for path in directory.glob("step-*.pt")]
+    return sorted((int(match[1]), path) for match, path in found if match)
+
+
+def load_latest(directory: Path) -> dict[str, Any] | None:
+    """The newest checkpoint that can be read, or None when there is none. A damaged one is passed over, and that is said."""
+    for _, path in reversed(list_checkpoints(directory)):
+        try:
+            return load(path)
+        except InputError as error:
+            log.warning("%s; going back to the checkpoint before it", error)
+    return None
+
+
+class RandomState:
+    """The generators that a network may draw from: torch's (CPU and CUDA) and Python's."""
+
+    def state_dict(self) -> dict[str, Any]:
+        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+        return {"torch": torch.get_rng_state(), "cuda": cuda, "python": random.getstate()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        torch.set_rng_state(state["torch"])
+        if state["cuda"] and len(state["cuda"]) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all(state["cuda"])
+        version, internal, gauss = state["python"]
+        random.setstate((version, tuple(internal), gauss))

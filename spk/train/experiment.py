@@ -1,0 +1,145 @@
+"""An experiment directory: its config, where its numbers come from, and one run in it at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import platform
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import spk
+from spk.config import SystemConfig
+from spk.data.files import file_digest, whole_file
+from spk.errors import InputError
+
+# What may change between a run and its resumption: it alters nothing of the result.
+FREE_TO_CHANGE = ("train.workers", "train.log_every", "train.save_every", "train.keep_checkpoints")
+DATA_FILES = ("feats.scp", "utt2spk", "utt2num_frames")
+
+
+def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{a: {b: 1}} -> {"a.b": 1}"""
+    flat: dict[str, Any] = {}
+    for name, value in content.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def config_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """'loss.margin: 0.2 -> 0.3' for each value that differs and matters to the result."""
+    old, new = flatten(old), flatten(new)
+    names = sorted((old.keys() | new.keys()) - set(FREE_TO_CHANGE))
+    return [f"{name}: {old.get(name)} -> {new.get(name)}" for name in names if old.get(name) != new.get(name)]
+
+
+def read_config(exp_dir: Path) -> dict[str, Any] | None:
+    path = exp_dir / "config.yaml"
+    return yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def data_digests(data_dir: Path) -> dict[str, str]:
+    return {name: file_digest(data_dir / name) for name in DATA_FILES}
+
+
+def open_experiment(exp_dir: Path, config: SystemConfig, data_dir: Path, overrides: list[str], source: str) -> None:
+    """Write config.yaml and run.json, or check that they say the same as now.
+
+    Raises InputError when the directory was begun with another config or other data, with the difference.
+    """
+    begun = read_config(exp_dir)
+    digests = data_digests(data_dir)
+    if begun is None:
+        with whole_file(exp_dir / "run.json") as file:
+            json.dump(describe_run(data_dir, digests, overrides, source), file, indent=1)
+            file.write("\n")
+        with whole_file(exp_dir / "config.yaml") as file:
+            yaml.safe_dump(config.as_dict(), file, sort_keys=False)
+        return
+    if different := config_differences(begun, config.as_dict()):
+        raise InputError(
+            f"{exp_dir} was begun with another config ({'; '.join(different)}); name another directory, or delete this one"
+        )
+    recorded = json.loads((exp_dir / "run.json").read_text(encoding="utf-8"))["data_digests"]
+    if changed := [name for name in DATA_FILES if recorded.get(name) != digests[name]]:
+        raise InputError(
+            f"{exp_dir} was begun with other data ({', '.join(changed)} of {data_dir} changed since); "
+            "name another directory, or delete this one"
+        )
+
+
+def describe_run(data_dir: Path, digests: dict[str, str], overrides: list[str], source: str) -> dict[str, Any]:
+    """All that a reader of the result needs to make it again."""
+    import numpy
+    import torch
+
+    return {
+        "config": source,
+        "overrides": overrides,
+        "data": os.fspath(data_dir),
+        "data_digests": digests,
+        "commit": commit(),
+        "versions": {
+            "spk": spk.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": numpy.__version__,
+        },
+        "machine": {"processor": processor_name(), "cores": os.cpu_count(), "cuda": cuda_name()},
+        "begun": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+    }
+
+
+def commit() -> str | None:
+    """The commit of this checkout, with '+changes' when the tree differs from it; None outside of git."""
+    root = Path(__file__).resolve().parents[2]
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", "-C", root, *arguments], capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def processor_name() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def cuda_name() -> str | None:
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+
+@contextlib.contextmanager
+def locked(exp_dir: Path) -> Iterator[None]:
+    """Only one run in a directory at a time: InputError names who holds it. The kernel frees the lock of a dead process."""
+    exp_dir.mkdir(parents=True, exist_ok=True)
+    with open(exp_dir / ".lock", "a+", encoding="utf-8") as file:  # noqa: PTH123
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            raise InputError(f"{exp_dir} is in use by {file.read().strip() or 'another run'}; wait for it or stop it") from None
+        file.truncate(0)
+        print(f"process {os.getpid()} on {socket.gethostname()}: {' '.join(sys.argv[:1])}", file=file, flush=True)
+        yield

@@ -1,0 +1,72 @@
+"""What training says of itself: a CSV of every logged value, TensorBoard, and a progress bar or plain lines."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+
+from tqdm import tqdm
+
+from spk.data.files import whole_file
+
+log = logging.getLogger(__name__)
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class Logbook:
+    """One row of the CSV for each logged step; rows after the step that a run resumes from are dropped, as it makes them again."""
+
+    def __init__(self, directory: Path, columns: list[str], step: int, total_steps: int) -> None:
+        self.columns = ["step", *columns]
+        self.path = directory / "training.csv"
+        self._keep_rows_until(step)
+        self.file = open(self.path, "a", newline="", encoding="utf-8")  # noqa: SIM115, PTH123 (open as long as the run)
+        self.writer = csv.DictWriter(self.file, self.columns)
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            log.info("no TensorBoard here: %s holds all that it would show", self.path)
+            self.board = None
+        else:
+            self.board = SummaryWriter(os.fspath(directory / "tensorboard"), purge_step=step + 1)
+        self.bar = tqdm(
+            total=total_steps, initial=step, unit="step", disable=not sys.stderr.isatty(), dynamic_ncols=True
+        )
+        self.last_line = -SECONDS_BETWEEN_LINES
+
+    def _keep_rows_until(self, step: int) -> None:
+        rows = []
+        if self.path.exists():
+            with open(self.path, newline="", encoding="utf-8") as file:  # noqa: PTH123
+                rows = [row for row in csv.DictReader(file) if row["step"].isdigit() and int(row["step"]) <= step]
+        with whole_file(self.path) as file:
+            writer = csv.DictWriter(file, self.columns, extrasaction="ignore")
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def advance(self, step: int) -> None:
+        self.bar.update(step - self.bar.n)
+
+    def record(self, step: int, **values: float) -> None:
+        """Log values at a step; they show on the bar, or as a line now and then."""
+        self.writer.writerow({"step": step} | {name: f"{value:.6g}" for name, value in values.items()})
+        self.file.flush()
+        if self.board is not None:
+            for name, value in values.items():
+                self.board.add_scalar(name, value, step)
+        text = " ".join(f"{name} {value:.4g}" for name, value in values.items())
+        if not self.bar.disable:
+            self.bar.set_postfix_str(text)
+        elif time.monotonic() - self.last_line >= SECONDS_BETWEEN_LINES or "validation_eer" in values:
+            self.last_line = time.monotonic()
+            log.info("step %d of %d: %s", step, self.bar.total, text)
+
+    def close(self) -> None:
+        self.bar.close()
+        self.file.close()
+        if self.board is not None:
+            self.board.close()

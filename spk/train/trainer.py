@@ -1,0 +1,289 @@
+"""The training loop. A run that was stopped and resumed ends with the weights of a run that never stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from spk.config import EvaluationConfig, SystemConfig
+from spk.data.crops import CropDataset, load_batches
+from spk.data.files import whole_file
+from spk.data.sampler import Batch, SpeakerSampler
+from spk.embed.embeddings import embed
+from spk.errors import InputError
+from spk.losses.loss import Loss
+from spk.metrics.eer import eer
+from spk.nets.embedder import Embedder
+from spk.train.checkpoint import RandomState, load_latest, save, save_checkpoint
+from spk.train.logbook import Logbook
+from spk.train.optimizers import OPTIMIZERS
+from spk.train.schedules import SCHEDULES
+from spk.train.training_data import Utterances
+
+log = logging.getLogger(__name__)
+
+
+class Terminated(Exception):
+    """SIGTERM came: the checkpoint is saved, and the run can be started again."""
+
+
+class Trainer:
+    """Fit one embedder with one loss. Parts are built outside and handed in; `state_dict` names all that is saved."""
+
+    def __init__(
+        self,
+        config: SystemConfig,
+        exp_dir: Path,
+        embedder: Embedder,
+        loss: Loss,
+        training: Utterances,
+        validation: Utterances | None,
+        device: torch.device,
+    ) -> None:
+        self.config = config
+        self.exp_dir = exp_dir
+        self.device = device
+        self.embedder = embedder.to(device)
+        self.loss = loss.to(device)
+        if device.type == "cuda":
+            self.embedder.to(memory_format=torch.channels_last)
+        self.training, self.validation = training, validation
+        self.sampler = SpeakerSampler(
+            training.labels,
+            num_speakers_per_batch=config.batch.num_speakers,
+            utterances_per_speaker=config.batch.utterances_per_speaker,
+            max_utterances_per_speaker=config.batch.max_utterances_per_speaker,
+            reuse_utterances=config.batch.reuse_utterances,
+            seed=config.seed,
+        )
+        self.steps_per_epoch = self.sampler.batches_per_epoch
+        self.total_steps = config.train.steps or max(1, round(config.train.epochs * self.steps_per_epoch))
+        self.parameters = [*self.embedder.parameters(), *self.loss.parameters()]
+        self.optimizer = OPTIMIZERS.build("optimizer", config.optimizer, parameters=self.parameters)
+        self.schedule = SCHEDULES.build(
+            "schedule",
+            config.schedule,
+            optimizer=self.optimizer,
+            total_steps=self.total_steps,
+            steps_per_epoch=self.steps_per_epoch,
+        )
+        self.random = RandomState()
+        self.precision = config.train.precision
+        if self.precision == "auto":
+            self.precision = "bfloat16" if device.type == "cuda" else "float32"
+        # torch.compile keeps the module's own parameters, so what is saved does not depend on it.
+        self.forward = torch.compile(self.embedder) if config.train.compile else self.embedder
+        self.step = 0
+        self.best_eer, self.best_step = math.inf, 0
+        self.loss_sum, self.loss_count = 0.0, 0  # since the last logged step
+        self.last_batch: Batch | None = None
+
+    # What is saved, and where a run goes on.
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "step": self.step,
+            "embedder": self.embedder.state_dict(),
+            "loss": self.loss.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "sampler": self.sampler.state_after(self.last_batch),
+            "random": self.random.state_dict(),
+            "best": {"eer": self.best_eer, "step": self.best_step},
+            "logged": {"sum": self.loss_sum, "count": self.loss_count},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name in ("embedder", "loss", "optimizer", "schedule", "sampler", "random"):
+            getattr(self, name).load_state_dict(state[name])
+        self.step = state["step"]
+        self.best_eer, self.best_step = state["best"]["eer"], state["best"]["step"]
+        self.loss_sum, self.loss_count = state["logged"]["sum"], state["logged"]["count"]
+
+    def save(self) -> None:
+        save_checkpoint(self.exp_dir / "checkpoints", self.step, self.state_dict(), self.config.train.keep_checkpoints)
+
+    # The run.
+
+    def fit(self) -> None:
+        """Train to the end, or from the newest checkpoint to the end; then write final.pt."""
+        state = load_latest(self.exp_dir / "checkpoints")
+        if state is not None:
+            self.load_state_dict(state)
+            log.info("going on from step %d of %d", self.step, self.total_steps)
+        self.announce()
+        columns = ["epoch", "loss", "lr", "gradient_norm", *self.config.curriculum, "crops_per_second", "validation_eer"]
+        self.logbook = Logbook(self.exp_dir, columns, self.step, self.total_steps)
+        dataset = CropDataset(
+            self.training.reader, self.training.num_frames, self.training.labels, self.config.batch.crop_frames
+        )
+        batches = load_batches(
+            dataset, self.sampler, workers=self.config.train.workers, pin_memory=self.device.type == "cuda"
+        )
+        with contextlib.closing(self.logbook), self.stop_signal() as stop:
+            self.last_time, self.last_step = time.monotonic(), self.step
+            while self.step < self.total_steps:
+                self.train_step(batches)
+                self.after_step()
+                if stop:
+                    self.save()
+                    raise Terminated(f"stopped at step {self.step}; start again to go on")
+        self.finish()
+
+    def train_step(self, batches: Iterator[tuple[Tensor, Tensor, Batch]]) -> None:
+        """One batch: crops, forward, loss in float32, backward, update."""
+        features, labels, batch = next(batches)
+        for name, value in self.curriculum_values().items():
+            setattr(self.loss, name, value)
+        self.embedder.train()
+        features = features.to(self.device, non_blocking=True)
+        labels = labels.to(self.device, non_blocking=True)
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bfloat16"):
+            embeddings = self.forward(features)
+        loss = self.loss(embeddings, labels)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        limit = self.config.train.gradient_clip or math.inf
+        self.gradient_norm = nn.utils.clip_grad_norm_(self.parameters, limit)
+        loss_value = loss.item()
+        if not math.isfinite(loss_value):
+            self.stop_not_finite(loss_value, batch)
+        self.optimizer.step()
+        self.schedule.step()
+        self.step += 1
+        self.last_batch = batch
+        self.loss_sum, self.loss_count = self.loss_sum + loss_value, self.loss_count + 1
+
+    def after_step(self) -> None:
+        """Log, validate and save when it is time; the last step is always validated and saved."""
+        train, validation = self.config.train, self.config.validation
+        is_last = self.step == self.total_steps
+        self.logbook.advance(self.step)
+        values = {}
+        if self.validation is not None and (self.step % validation.every == 0 or is_last):
+            values["validation_eer"] = self.validate()
+        if self.step % train.log_every == 0 or values or is_last:
+            self.logbook.record(self.step, **self.logged_values(), **values)
+        if self.step % train.save_every == 0 or is_last:
+            self.save()
+
+    def curriculum_values(self) -> dict[str, float]:
+        """The loss's scheduled values at this step."""
+        values = {}
+        for name, ramp in self.config.curriculum.items():
+            span = max(ramp.end - ramp.begin, 1 / self.total_steps)
+            share = min(1.0, max(0.0, (self.step / self.total_steps - ramp.begin) / span))
+            values[name] = ramp.start + share * (self.config.loss[name] - ramp.start)
+        return values
+
+    def logged_values(self) -> dict[str, float]:
+        now = time.monotonic()
+        crops = (self.step - self.last_step) * self.config.batch.size
+        values = {
+            "epoch": self.step / self.steps_per_epoch,
+            "loss": self.loss_sum / max(1, self.loss_count),
+            "lr": self.optimizer.param_groups[0]["lr"],
+            "gradient_norm": float(self.gradient_norm),
+            **{name: getattr(self.loss, name) for name in self.config.curriculum},
+            "crops_per_second": crops / max(1e-9, now - self.last_time),
+        }
+        self.last_time, self.last_step = now, self.step
+        self.loss_sum, self.loss_count = 0.0, 0
+        return values
+
+    def validate(self) -> float:
+        """EER of whole-utterance cosines between all pairs of the held-out speakers' utterances; keeps the best network."""
+        embeddings = embed(
+            self.embedder,
+            self.validation.reader,
+            self.validation.num_frames,
+            EvaluationConfig(),
+            device=self.device,
+        )
+        unit = embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
+        first, second = np.triu_indices(len(unit), k=1)
+        scores = (unit @ unit.T)[first, second]
+        same = self.validation.labels[first] == self.validation.labels[second]
+        result = eer(scores[same], scores[~same])
+        if result < self.best_eer:
+            self.best_eer, self.best_step = result, self.step
+            if self.config.validation.select == "best":
+                save(self.exp_dir / "best.pt", {"step": self.step, "embedder": self.embedder.state_dict()})
+        return result
+
+    def finish(self) -> None:
+        """Write final.pt: the weights that extraction uses, and the config that says what they are."""
+        from spk.train.checkpoint import load
+
+        step, weights, note = self.step, self.embedder.state_dict(), "the last step"
+        if self.validation is not None and self.config.validation.select == "best":
+            best = load(self.exp_dir / "best.pt")
+            step, weights = best["step"], best["embedder"]
+            note = f"step {step}, validation EER {100 * self.best_eer:.2f} %"
+        save(
+            self.exp_dir / "final.pt",
+            {
+                "config": self.config.as_dict(),
+                "num_bins": self.training.reader.dim,
+                "step": step,
+                "validation_eer": self.best_eer if self.validation is not None else None,
+                "embedder": {name: value.cpu() for name, value in weights.items()},
+            },
+        )
+        log.info("%s: %s", self.exp_dir / "final.pt", note)
+
+    # What a user reads.
+
+    def announce(self) -> None:
+        sampler, batch = self.sampler, self.config.batch
+        held_out = f"{len(self.validation.speakers)} held out, " if self.validation is not None else ""
+        log.info(
+            "%d utterances of %d speakers (%s%d speakers with fewer than %d utterances give several crops of one, %d left out)",
+            len(self.training.labels),
+            len(self.training.speakers),
+            held_out,
+            len(sampler.reused_speakers),
+            batch.utterances_per_speaker,
+            len(sampler.left_out_speakers),
+        )
+        log.info(
+            "%d steps of %d x %d crops of %d frames, %d steps an epoch; %d parameters; %s on %s, %d threads",
+            self.total_steps,
+            batch.num_speakers,
+            batch.utterances_per_speaker,
+            batch.crop_frames,
+            self.steps_per_epoch,
+            sum(parameter.numel() for parameter in self.embedder.parameters()),
+            self.precision,
+            self.device,
+            torch.get_num_threads(),
+        )
+
+    def stop_not_finite(self, loss_value: float, batch: Batch) -> None:
+        path = self.exp_dir / f"not_finite_step_{self.step + 1}.txt"
+        with whole_file(path) as file:
+            file.writelines(f"{self.training.reader.utterances[index]}\n" for index in batch.utterances)
+        raise InputError(
+            f"the loss is {loss_value} at step {self.step + 1}; the batch's utterances are in {path}; "
+            "lower optimizer.lr, set train.gradient_clip, or look at these utterances' features"
+        )
+
+    @contextlib.contextmanager
+    def stop_signal(self) -> Iterator[list[int]]:
+        """SIGTERM (a time limit, a preemption) fills the list; the loop then saves and stops after its step."""
+        received: list[int] = []
+        previous = signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
+        try:
+            yield received
+        finally:
+            signal.signal(signal.SIGTERM, previous)
