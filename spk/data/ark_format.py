@@ -1,0 +1,223 @@
+"""The bytes of Kaldi's binary matrices and vectors, compressed ones included: headers, decoding, encoding.
+
+A record in an ark is `utterance SPACE \\0B KIND ...`, and an scp points at the \\0B. All numbers are little-endian.
+    FM, DM   \\4 int32 rows, \\4 int32 columns, float32 or float64 values, row by row
+    FV, DV   \\4 int32 length, values
+    CM2, CM3 float32 least, float32 range, int32 rows, int32 columns; uint16 or uint8 codes, row by row:
+             value = least + range * code / (65535 or 255)
+    CM       the same header; per column four uint16 for the 0th, 25th, 75th and 100th percentile (coded as in CM2);
+             uint8 codes column by column, linear between the percentiles at codes 0, 64, 192 and 255
+Source: the format of kaldi-asr/kaldi src/matrix/compressed-matrix.h, and what its programs write.
+"""
+
+from __future__ import annotations
+
+import enum
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+
+
+class Kind(enum.IntEnum):
+    """What a record holds. The numbers are this program's own, for arrays of kinds."""
+
+    FM = 1
+    DM = 2
+    FV = 3
+    DV = 4
+    CM = 5
+    CM2 = 6
+    CM3 = 7
+
+
+# The dtype of the values, one after another in the file.
+DTYPES = {
+    Kind.FM: np.dtype("<f4"),
+    Kind.DM: np.dtype("<f8"),
+    Kind.FV: np.dtype("<f4"),
+    Kind.DV: np.dtype("<f8"),
+    Kind.CM: np.dtype("u1"),
+    Kind.CM2: np.dtype("<u2"),
+    Kind.CM3: np.dtype("u1"),
+}
+COMPRESSED = (Kind.CM, Kind.CM2, Kind.CM3)
+LONGEST_HEADER = 2 + 4 + 16
+CODES_BETWEEN_PERCENTILES = (64, 128, 63)  # from one of CM's percentiles to the next
+
+_MATRIX = struct.Struct("<bibi")
+_VECTOR = struct.Struct("<bi")
+_COMPRESSED = struct.Struct("<ffii")
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Where a record's values lie. A vector of length n is n rows of one column."""
+
+    kind: Kind
+    rows: int
+    columns: int
+    least: float  # of compressed matrices
+    range: float
+    size: int  # bytes from \0B to the first value (CM: to the percentiles)
+
+    @property
+    def end(self) -> int:
+        """Bytes from \0B to the end of the record."""
+        percentiles = 8 * self.columns if self.kind == Kind.CM else 0
+        return self.size + percentiles + self.rows * self.columns * DTYPES[self.kind].itemsize
+
+
+def parse_header(start: bytes) -> Header:
+    """The header that the bytes at an scp's offset begin with. ValueError says why they are none."""
+    if start[:2] != b"\0B":
+        raise ValueError("no binary matrix begins there")
+    token, space, _ = bytes(start[2:6]).partition(b" ")
+    try:
+        kind = Kind[token.decode("ascii")]
+    except (KeyError, UnicodeDecodeError):
+        raise ValueError(f"no known kind of matrix: {token!r}") from None
+    at = 2 + len(token) + len(space)
+    try:
+        if kind in COMPRESSED:
+            least, value_range, rows, columns = _COMPRESSED.unpack_from(start, at)
+            header = Header(kind, rows, columns, least, value_range, at + _COMPRESSED.size)
+        elif kind in (Kind.FV, Kind.DV):
+            width, rows = _VECTOR.unpack_from(start, at)
+            header = Header(kind, rows, 1, 0.0, 0.0, at + _VECTOR.size)
+        else:
+            width, rows, width_of_columns, columns = _MATRIX.unpack_from(start, at)
+            header = Header(kind, rows, columns, 0.0, 0.0, at + _MATRIX.size)
+            width = width if width == width_of_columns else 0
+    except struct.error:
+        raise ValueError("the file ends within the header") from None
+    if header.rows < 0 or header.columns < 0 or (kind not in COMPRESSED and width != 4):
+        raise ValueError("the header is damaged")
+    return header
+
+
+def decode_percentiles(codes: np.ndarray, least: np.ndarray, value_range: np.ndarray) -> np.ndarray:
+    """CM's percentiles: uint16 codes [B, F, 4] with least and range float32 [B] -> float32 [B, F, 4]."""
+    step = value_range * np.float32(1 / 65535)
+    return least[:, None, None] + step[:, None, None] * codes.astype(np.float32)
+
+
+def decode_cm(codes_BFL: np.ndarray, percentiles_BF4: np.ndarray) -> np.ndarray:
+    """CM's uint8 codes and the percentiles of their columns -> float32 values [B, F, L].
+
+    value = p0 + s1 min(code, 64) + s2 min(max(code - 64, 0), 128) + s3 max(code - 192, 0), s the slopes between
+    percentiles: Kaldi's three cases without a branch, equal to its values within float32 rounding.
+    """
+    slopes_BF3 = np.diff(percentiles_BF4, axis=2) * (1 / np.array(CODES_BETWEEN_PERCENTILES, np.float32))
+    steps, values = np.empty_like(codes_BFL), np.empty(codes_BFL.shape, np.float32)
+    total = np.empty(codes_BFL.shape, np.float32)
+    np.copyto(total, percentiles_BF4[:, :, :1])
+    first = 0
+    for segment, width in enumerate(CODES_BETWEEN_PERCENTILES):
+        np.clip(codes_BFL, np.uint8(first), np.uint8(first + width), out=steps)
+        steps -= np.uint8(first)
+        np.copyto(values, steps)  # faster than a product of both types
+        values *= slopes_BF3[:, :, segment : segment + 1]
+        total += values
+        first += width
+    return total
+
+
+def decode_linear(codes: np.ndarray, least: np.ndarray, value_range: np.ndarray) -> np.ndarray:
+    """CM2's or CM3's codes [B, L, F] with least and range float32 [B] -> float32 values [B, L, F]."""
+    step = (value_range.astype(np.float64) * (1 / np.iinfo(codes.dtype).max)).astype(np.float32)
+    values = codes.astype(np.float32)
+    values *= step[:, None, None]
+    values += least[:, None, None]
+    return values
+
+
+# --- encoding
+
+# Kaldi's numbers for --compression-method -> the kind it makes and, where the method fixes them, least and range.
+METHODS: dict[int, tuple[Kind, float | None, float | None]] = {
+    2: (Kind.CM, None, None),  # speech features: percentiles per column
+    3: (Kind.CM2, None, None),  # 16 bits from the least to the largest value
+    4: (Kind.CM2, -32768.0, 65535.0),  # 16 bits, whole numbers from -32768
+    5: (Kind.CM3, None, None),  # 8 bits from the least to the largest value
+    6: (Kind.CM3, 0.0, 255.0),  # 8 bits, whole numbers from 0
+    7: (Kind.CM3, 0.0, 1.0),  # 8 bits, 0 to 1
+}
+NO_COMPRESSION, AUTOMATIC = 0, 1
+COMPRESSION_METHODS = (NO_COMPRESSION, AUTOMATIC, *METHODS)
+FEW_ROWS = 8  # at most so many: percentiles would cost more than they save, and the automatic method takes 16 bits
+
+
+def encode_matrix(matrix: np.ndarray, method: int = NO_COMPRESSION) -> bytes:
+    """The record of a matrix from \\0B on: float32 (method 0), or compressed by Kaldi's method, byte for byte as Kaldi.
+
+    `matrix`: [T, F], finite. Raises ValueError for another shape, an unknown method, or values that are not finite.
+    """
+    matrix = np.asarray(matrix, dtype=np.float32)
+    if matrix.ndim != 2 or 0 in matrix.shape:
+        raise ValueError(f"a matrix with rows and columns is needed, not one of shape {matrix.shape}")
+    if not np.isfinite(matrix).all():
+        raise ValueError("the matrix holds values that are not finite")
+    if method == NO_COMPRESSION:
+        rows, columns = matrix.shape
+        return b"\0BFM " + _MATRIX.pack(4, rows, 4, columns) + matrix.astype("<f4").tobytes()
+    if method == AUTOMATIC:
+        method = 2 if len(matrix) > FEW_ROWS else 3
+    if method not in METHODS:
+        raise ValueError(f"no compression method has the number {method}")
+    return _compress(matrix, method)
+
+
+def _compress(matrix: np.ndarray, method: int) -> bytes:
+    kind, least, value_range = METHODS[method]
+    if least is None:
+        least = matrix.min()
+        largest = matrix.max()
+        value_range = largest - least if largest > least else np.float32(1) + abs(least)
+    least, value_range = np.float32(least), np.float32(value_range)
+    record = f"\0B{kind.name} ".encode() + _COMPRESSED.pack(least, value_range, *matrix.shape)
+    if kind != Kind.CM:
+        return record + _codes(matrix, least, value_range, DTYPES[kind]).tobytes()
+    percentile_codes = _percentile_codes(matrix, least, value_range)
+    header = decode_percentiles(percentile_codes[None], least[None], value_range[None])[0]
+    return record + percentile_codes.tobytes() + _codes_between(matrix, header).tobytes()
+
+
+def _codes(values: np.ndarray, least: np.float32, value_range: np.float32, dtype: np.dtype) -> np.ndarray:
+    """Linear codes, rounded. 0.499 is Kaldi's: halves round down."""
+    fraction = np.clip((values - least) / value_range, np.float32(0), np.float32(1))
+    return ((fraction * np.float32(np.iinfo(dtype).max)).astype(np.float64) + 0.499).astype(dtype)
+
+
+def _percentile_codes(matrix: np.ndarray, least: np.float32, value_range: np.float32) -> np.ndarray:
+    """uint16 [F, 4]: rank 0, a quarter, three quarters and the last of each column, kept apart by at least one code."""
+    rows = len(matrix)
+    if rows >= 5:
+        ranks = [0, rows // 4, 3 * (rows // 4), rows - 1]
+        percentiles = np.partition(matrix, ranks, axis=0)[ranks]
+    else:
+        ranks = [0, 1, 2, 3]
+        percentiles = np.sort(matrix, axis=0)[:4]
+    codes = np.zeros((4, matrix.shape[1]), np.int64)  # a rank that there is not: the one before and one more
+    codes[: len(percentiles)] = _codes(percentiles, least, value_range, DTYPES[Kind.CM2])
+    codes[0] = np.minimum(codes[0], 65532)
+    for rank, most in ((1, 65533), (2, 65534), (3, 65535)):
+        codes[rank] = np.minimum(np.maximum(codes[rank], codes[rank - 1] + 1), most)
+    return codes.T.astype("<u2")
+
+
+def _codes_between(matrix: np.ndarray, percentiles_F4: np.ndarray) -> np.ndarray:
+    """uint8 [F, T]: linear between the percentiles of each column, rounded, values beyond them clipped."""
+    values_FT = np.ascontiguousarray(matrix.T)
+    codes = np.empty(values_FT.shape, np.float32)
+    p0, p25, p75, p100 = (percentiles_F4[:, rank : rank + 1] for rank in range(4))
+    low, middle = values_FT < p25, (values_FT >= p25) & (values_FT < p75)
+    half = np.float32(0.5)
+    for inside, below, above, first, width in (
+        (low, p0, p25, 0, 64),
+        (middle, p25, p75, 64, 128),
+        (~(low | middle), p75, p100, 192, 63),
+    ):
+        steps = np.trunc((values_FT - below) / (above - below) * np.float32(width) + half)
+        np.copyto(codes, np.clip(first + steps, first, first + width), where=inside)
+    return codes.astype(np.uint8)
