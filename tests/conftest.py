@@ -1,51 +1,80 @@
-"""What all tests share: where the repository and the corpora are, and when a test may be skipped."""
+"""What all tests share: where the repository and the real corpora are, and a shell in which path.sh is sourced."""
 
 from __future__ import annotations
 
 import os
+import re
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-# A test may skip for these alone when SPK_NO_SKIPS=1 (as in CI): nobody can install a GPU or speech that is not there.
-NO_CUDA = "no CUDA device"
-NO_CORPORA = "no corpora of real speech: SPK_CORPORA names no folder"
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+ROOT = Path(__file__).resolve().parent.parent
+# A loaded machine must not fail a test for being slow.
+hypothesis.settings.register_profile("spk", deadline=None)
+hypothesis.settings.load_profile("spk")
+
+Shell = Callable[..., subprocess.CompletedProcess]
 
 
 @pytest.fixture(scope="session")
-def repository() -> Path:
-    """The root of the checkout."""
-    return REPOSITORY
+def root() -> Path:
+    """The root of the repository."""
+    return ROOT
 
 
 @pytest.fixture(scope="session")
 def corpora() -> Path:
-    """The folder with an4, librispeech-mini and speechocean762 in VoxCeleb's layout; skips without it."""
-    beside = REPOSITORY.parent / "shared" / "corpora"
-    folder = Path(os.environ.get("SPK_CORPORA") or beside)
+    """The folder of real corpora, one subfolder each; the test is skipped where there is none."""
+    given = os.environ.get("SPK_CORPORA")
+    folder = Path(given) if given else ROOT.parent / "shared" / "corpora"
     if not folder.is_dir():
-        pytest.skip(NO_CORPORA)
+        pytest.skip(f"no corpora at {folder}: set SPK_CORPORA to a folder that holds them")
     return folder
 
 
-@pytest.fixture(scope="session")
-def cuda():
-    """The CUDA device; skips where there is none."""
-    import torch
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    """`shell(line, *arguments)` runs a line of bash in an empty folder, with path.sh sourced and `arguments` as "$@".
 
-    if not torch.cuda.is_available():
-        pytest.skip(NO_CUDA)
-    return torch.device("cuda")
+    Keywords: `cwd`, `env` (added to the environment), `stdin` (text), `timeout` in seconds, `check` (fail the test
+    unless the status is 0). Returns the CompletedProcess with text in stdout and stderr.
+    """
+
+    def run(
+        line: str,
+        *arguments: object,
+        cwd: Path = tmp_path,
+        env: dict[str, str] | None = None,
+        stdin: str = "",
+        timeout: float = 120,
+        check: bool = False,
+    ) -> subprocess.CompletedProcess[str]:
+        finished = subprocess.run(
+            ["bash", "-c", f'. "{ROOT}/path.sh"\n{line}', "bash", *map(str, arguments)],
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+        assert not check or finished.returncode == 0, f"{line}: status {finished.returncode}\n{finished.stderr}"
+        return finished
+
+    return run
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item):
-    """With SPK_NO_SKIPS=1 a skip fails, unless what it misses cannot be had on the machine."""
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
+    """With SPK_NO_SKIPS=1 a skipped test fails, unless it skipped for a GPU or for corpora that are not there."""
     report = yield
-    if report.skipped and os.environ.get("SPK_NO_SKIPS") == "1" and not hasattr(report, "wasxfail"):
-        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-        if NO_CUDA not in reason and NO_CORPORA not in reason:
+    if os.environ.get("SPK_NO_SKIPS") == "1" and report.skipped and not hasattr(report, "wasxfail"):
+        reason = str(call.excinfo.value)
+        if not re.search(r"\b(GPU|corpora)\b", reason):
             report.outcome = "failed"
-            report.longrepr = f"{item.nodeid}: skipped, which SPK_NO_SKIPS=1 forbids: {reason}"
+            report.longrepr = f"skipped although SPK_NO_SKIPS=1: {reason}"
     return report
