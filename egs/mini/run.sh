@@ -35,6 +35,7 @@ config=${config:-conf/fast_resnet34_dam.yaml}
 data=${data:-data/$name}
 exp=${exp:-exp/$name/$(name_of_system "$config" "${overrides[@]}")}
 baseline=${baseline:-exp/$name/statistics}
+check_config "$config" "${overrides[@]}"
 
 if [ -z "$corpus" ] && in_stage 0 "speech by espeak-ng -> $espeak"; then
   make_espeak_corpus "$espeak"

@@ -60,6 +60,7 @@ mapfile -t evaluated < <(printf '%s\n' "${test_sets[@]}" "${enroll_sets[@]}" | s
 if in_stage 1 "check the data directories"; then
   for set in "$train_data" "${evaluated[@]}"; do validate_data_dir.sh --no-feats "$set"; done
 fi
+check_config "$config" "${overrides[@]}"
 check_disjoint_speakers "$train_data" "${evaluated[@]}"
 if $lda || [ "$model" = "$exp" ]; then sets=("$train_data" "${evaluated[@]}"); else sets=("${evaluated[@]}"); fi
 

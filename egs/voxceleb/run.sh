@@ -42,6 +42,7 @@ exp=${exp:-exp/$(basename "$train_data")/$(name_of_system "$config" "${overrides
 if in_stage 1 "check the data directories"; then
   for set in "$train_data" "${test_sets[@]}"; do validate_data_dir.sh --no-feats "$set"; done
 fi
+check_config "$config" "${overrides[@]}"
 check_disjoint_speakers "$train_data" "${test_sets[@]}"
 
 if in_stage 2 "features -> feats.scp in each data directory"; then

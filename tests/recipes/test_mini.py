@@ -1,0 +1,158 @@
+"""egs/mini on a tiny corpus: each stage alone, nothing redone, killed and resumed, and what a user may get wrong."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from recipes.processes import kill_when
+from recipes.speech import make_corpus
+
+ROOT = Path(__file__).resolve().parents[2]
+RECIPE = ROOT / "egs" / "mini" / "run.sh"
+LAST_STAGE = 6
+SMALL = {
+    "network.channels": "0.125",
+    "network.embedding_dim": "16",
+    "batch.size": "8",
+    "batch.crop_frames": "80",
+    "train.steps": "20",
+    "train.save_every": "5",
+    "train.threads": "1",
+    "validation.speakers": "2",
+    "validation.every": "10",
+}
+
+
+class Run:
+    """egs/mini with everything that it makes below one folder."""
+
+    def __init__(self, folder: Path, corpus: Path) -> None:
+        self.folder, self.corpus = folder, corpus
+        self.data, self.exp, self.baseline = folder / "data", folder / "exp", folder / "statistics"
+        folder.mkdir()
+
+    def command(self, stages: Sequence[int], *options: str) -> list[str]:
+        folders = [f"--{name}={getattr(self, name)}" for name in ("corpus", "data", "exp", "baseline")]
+        small = [f"--{key}={value}" for key, value in SMALL.items()]
+        return [os.fspath(RECIPE), f"--stage={stages[0]}", f"--stop-stage={stages[-1]}", *folders, *small, *options]
+
+    def __call__(self, stages: Sequence[int], *options: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(self.command(stages, *options), capture_output=True, text=True, timeout=300, cwd=self.folder)
+
+    def killed(self, stages: Sequence[int], happened) -> None:
+        process = subprocess.Popen(self.command(stages), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            kill_when(process, happened)
+        finally:
+            process.kill()
+
+    def scores(self) -> dict[str, bytes]:
+        """name -> content of each score list."""
+        found = [path for system in (self.exp, self.baseline) for path in sorted(system.glob("scores_*"))]
+        return {f"{path.parent.name}/{path.name}": path.read_bytes() for path in found if path.suffix != ".json"}
+
+    def made(self) -> dict[str, int]:
+        """name -> time of change in ns, of all files but logs and locks."""
+        files = [path for path in self.folder.rglob("*") if path.is_file()]
+        files = [path for path in files if "log" not in path.parts and path.name != ".lock"]
+        return {os.fspath(path.relative_to(self.folder)): path.stat().st_mtime_ns for path in files}
+
+
+def succeeds(finished: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    return finished
+
+
+def error_of(finished: subprocess.CompletedProcess[str]) -> str:
+    """The one line that says what is wrong; a traceback is none."""
+    assert finished.returncode not in (0, None)
+    assert "Traceback" not in finished.stderr
+    return finished.stderr.strip().splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("speech") / "buzz"
+    return make_corpus(folder, train_speakers=10, test_speakers=4, utterances=6, seconds=2.0)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, corpus) -> Run:
+    """One whole run, never killed."""
+    run = Run(tmp_path_factory.mktemp("whole") / "run", corpus)
+    table = succeeds(run(range(LAST_STAGE + 1))).stdout
+    assert "statistics" in table and "EER" in table
+    return run
+
+
+def test_the_table_has_both_systems_by_cosine_and_after_lda(finished):
+    expected = {f"{system}/scores_test_buzz_{way}" for system in ("exp", "statistics") for way in ("cosine", "lda")}
+    assert set(finished.scores()) == expected
+
+
+@pytest.mark.parametrize("stage", range(LAST_STAGE + 1))
+def test_a_stage_alone_after_a_whole_run_redoes_nothing(finished, stage):
+    before = finished.made()
+    succeeds(finished([stage]))
+    assert finished.made() == before
+
+
+def test_a_second_run_redoes_nothing_and_shows_the_table_again(finished):
+    before = finished.made()
+    assert "statistics" in succeeds(finished(range(LAST_STAGE + 1))).stdout
+    assert finished.made() == before
+
+
+@pytest.mark.parametrize(("stage", "first"), [(2, 1), (3, 1), (4, 1), (5, 1), (6, 1)])
+def test_a_stage_before_its_time_says_which_one_to_run_first(tmp_path, corpus, stage, first):
+    message = error_of(Run(tmp_path / "run", corpus)([stage]))
+    assert f"run stage {first} first" in message
+
+
+def test_stage_by_stage_and_killed_in_between_the_scores_are_the_same_bytes(tmp_path, finished, corpus):
+    run = Run(tmp_path / "run", corpus)
+    succeeds(run([0, 1]))
+    run.killed([2], lambda: any(run.data.rglob("*.ark*")))
+    assert not all((set_dir / "feats.scp").exists() for set_dir in run.data.iterdir())
+    succeeds(run([2]))
+    run.killed([3], lambda: any((run.exp / "checkpoints").glob("*.pt")))
+    assert not (run.exp / "final.pt").exists()
+    succeeds(run([3]))
+    run.killed([4], lambda: any(run.exp.glob("embeddings_train/embedding.*")))
+    assert not (run.exp / "embeddings_train" / ".done").exists()
+    for stage in (4, 5, 6):
+        succeeds(run([stage]))
+    assert run.scores() == finished.scores()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--stage=x"], ["--stage", "'x'", "whole number"]),
+        (["--stage=7"], ["--stage 7", "nothing to do"]),
+        (["--colour=red"], ["--colour", "--corpus"]),
+        (["--loss.margin"], ["--loss.margin", "needs a value"]),
+        (["--loss.margin=-1"], ["loss.margin", "-1", "at least 0"]),
+        (["--loss.margine=0.2"], ["loss.margine", "unknown key", "'margin'"]),
+        (["--train.steps=many"], ["train.steps", "'many'", "whole number"]),
+        (["--network.name=fast_resnet43"], ["network.name", "'fast_resnet43'", "'fast_resnet34'"]),
+        (["--config=conf/nowhere.yaml"], ["nowhere.yaml", "no such file"]),
+        (["--corpus=nowhere"], ["nowhere"]),
+        (["surplus"], ["'surplus'"]),
+    ],
+)
+def test_a_wrong_option_is_one_line_and_a_status(tmp_path, corpus, options, words):
+    run = Run(tmp_path / "run", corpus)
+    message = error_of(run([0, 1], *options))
+    assert all(word in message for word in words), message
+    assert not run.data.exists() and not run.exp.exists()
+
+
+def test_help_names_every_option():
+    shown = subprocess.run([RECIPE, "--help"], capture_output=True, text=True, check=True).stdout
+    for option in ("--corpus", "--config", "--stage", "--stop-stage", "--exp", "--data", "--nj", "--cmd", "--seed", "--ngpu"):
+        assert option in shown
