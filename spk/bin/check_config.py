@@ -1,4 +1,8 @@
-"""Check a system's YAML, with keys from the command line that win over it: `check_config SYSTEM.yaml [--loss.margin 0.3 ...]`."""
+"""Check a system's YAML and the keys of the command line that win over it.
+
+Usage: check_config SYSTEM.yaml [--loss.margin 0.3 ...]
+Status 1 and one line that says the first thing wrong.
+"""
 
 from __future__ import annotations
 

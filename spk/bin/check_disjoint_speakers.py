@@ -1,7 +1,7 @@
 """Refuse a training set that shares speakers with a test set.
 
-Prints a line `speaker  training-utterances  test-utterances  TEST_DATA` for every shared speaker; status 1 when there is one.
-Reads utt2spk of each data directory.
+Reads utt2spk of each. Every shared speaker is a line of the output, `speaker training-utterances test-utterances
+TEST_DATA`, separated by tabs; then the status is 1.
 """
 
 from __future__ import annotations

@@ -41,7 +41,8 @@ class Run:
         return [os.fspath(RECIPE), f"--stage={stages[0]}", f"--stop-stage={stages[-1]}", *folders, *small, *options]
 
     def __call__(self, stages: Sequence[int], *options: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(self.command(stages, *options), capture_output=True, text=True, timeout=300, cwd=self.folder)
+        command = self.command(stages, *options)
+        return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=self.folder)
 
     def killed(self, stages: Sequence[int], happened) -> None:
         process = subprocess.Popen(self.command(stages), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -154,5 +155,5 @@ def test_a_wrong_option_is_one_line_and_a_status(tmp_path, corpus, options, word
 
 def test_help_names_every_option():
     shown = subprocess.run([RECIPE, "--help"], capture_output=True, text=True, check=True).stdout
-    for option in ("--corpus", "--config", "--stage", "--stop-stage", "--exp", "--data", "--nj", "--cmd", "--seed", "--ngpu"):
-        assert option in shown
+    for option in "corpus config stage stop-stage data exp baseline seed nj ngpu cmd".split():
+        assert f"--{option} " in shown
