@@ -1,0 +1,118 @@
+"""Read the embeddings of named utterances block by block, so that only what is computed from them is kept."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from spk.data.ark import Scp, map_file, read_header, read_vectors, where
+from spk.data.ark_format import DTYPES, Kind
+from spk.data.data_dir import read_table
+from spk.errors import InputError
+
+UTTERANCES_PER_BLOCK = 4096
+NUM_LISTED = 5
+
+
+class MissingEmbeddings(InputError):
+    """Utterances that a directory has no embedding of: `utterances`, all of them."""
+
+    def __init__(self, message: str, utterances: list[str]) -> None:
+        super().__init__(message)
+        self.utterances = utterances
+
+
+def embedding_scp(directory: str | os.PathLike[str]) -> Path:
+    """The scp in a directory of embeddings. Raises: InputError if there is none."""
+    path = Path(directory) / "embedding.scp"
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; extract the embeddings first (steps/extract_embeddings)")
+    return path
+
+
+def map_embeddings(
+    directory: str | os.PathLike[str],
+    utterances: Sequence[str],
+    function: Callable[[NDArray[np.float32]], NDArray[np.floating]],
+) -> NDArray[np.floating]:
+    """`function` of each utterance's crop embeddings, in the order of `utterances`.
+
+    `function` maps crops [n, K, D] of some utterances (K = 1 where an utterance has one embedding) to [n, ...]; what it
+    returns may be not finite only for embeddings without direction, of length 0.
+    Raises: MissingEmbeddings; InputError naming the utterance where an embedding is damaged, of another shape than the
+    others, not finite, or of length 0.
+    """
+    result: NDArray[np.floating] | None = None
+    for first, crops in embedding_blocks(directory, utterances):
+        refuse_not_finite(crops, "has a value that is not finite; look at its features", directory, utterances[first:])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            mapped = function(crops)
+        refuse_not_finite(mapped, "is all zeros, it has no direction", directory, utterances[first:])
+        if result is None:
+            result = np.empty((len(utterances), *mapped.shape[1:]), mapped.dtype)
+        result[first : first + len(crops)] = mapped
+    if result is None:
+        raise InputError(f"{directory}: no utterance is asked for")
+    return result
+
+
+def refuse_not_finite(values: NDArray[np.floating], what: str, directory: object, utterances: Sequence[str]) -> None:
+    finite = np.isfinite(values).reshape(len(values), -1).all(axis=1)
+    if not finite.all():
+        count = np.count_nonzero(~finite)
+        more = f" (and so have {count - 1} more)" if count > 1 else ""
+        raise InputError(f"{directory}: the embedding of {utterances[int(np.argmin(finite))]!r} {what}{more}")
+
+
+def embedding_blocks(
+    directory: str | os.PathLike[str], utterances: Sequence[str]
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """The index of a block's first utterance, and its crop embeddings [n, K, D]."""
+    scp_path = embedding_scp(directory)
+    try:
+        scp = Scp(scp_path, utterances)
+    except InputError:
+        table = read_table(scp_path)
+        missing = [utterance for utterance in utterances if utterance not in table]
+        if missing:
+            some = ", ".join(missing[:NUM_LISTED]) + ", ..." * (len(missing) > NUM_LISTED)
+            message = f"{scp_path} has no embedding of {len(missing)} utterances ({some})"
+            raise MissingEmbeddings(message, missing) from None
+        raise
+    arks = [map_file(path, os.fspath(scp_path)) for path in scp.paths]
+    for first in range(0, len(scp), UTTERANCES_PER_BLOCK):
+        block = slice(first, first + UTTERANCES_PER_BLOCK)
+        crops = gather_equal_records(scp, arks, block)
+        if crops is None:
+            crops = read_vectors(scp_path, scp.utterances[block])[1]
+            crops = crops[:, None, :] if crops.ndim == 2 else crops
+        yield first, crops
+
+
+def gather_equal_records(scp: Scp, arks: Sequence[NDArray[np.uint8]], block: slice) -> NDArray[np.float32] | None:
+    """Crop embeddings [n, K, D] of a block of `scp` in one gather per ark, or None unless all headers are the same.
+
+    Embeddings are float32 records of one shape: the bytes of all headers equal those of the first utterance's, and the
+    values lie as far behind them.
+    """
+    header = read_header(arks[scp.path_ids[0]], int(scp.offsets[0]), where(scp, 0))
+    if header.kind not in (Kind.FV, Kind.FM):
+        return None
+    head = arks[scp.path_ids[0]][scp.offsets[0] : scp.offsets[0] + header.size]
+    path_ids, offsets = scp.path_ids[block], scp.offsets[block]
+    shape = (1, header.rows) if header.kind == Kind.FV else (header.rows, header.columns)
+    crops = np.empty((len(offsets), *shape), DTYPES[header.kind])
+    for path_id in np.unique(path_ids):
+        ark, here = arks[path_id], path_ids == path_id
+        if (offsets[here] + header.end > len(ark)).any():
+            return None
+        if (sliding_window_view(ark, header.size)[offsets[here]] != head).any():
+            return None
+        values = sliding_window_view(ark, header.end - header.size)[offsets[here] + header.size]
+        crops[here] = values.view(crops.dtype).reshape(-1, *shape)
+    return crops

@@ -1,0 +1,121 @@
+"""Trial lists: which utterance is compared with which, and whether one speaker spoke both."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spk.errors import InputError
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Two utterances a line, as indices [N] into the distinct names (in order of first appearance)."""
+
+    utterances: list[str]
+    enroll: NDArray[np.int64]
+    test: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.enroll)
+
+    def keys(self) -> NDArray[np.int64]:
+        """[N] one number per line; the same pair, the same number."""
+        return self.enroll * len(self.utterances) + self.test
+
+    def names(self, index: int) -> str:
+        """'enroll test' of one line, for messages."""
+        return f"{self.utterances[self.enroll[index]]} {self.utterances[self.test[index]]}"
+
+
+@dataclass(frozen=True)
+class Trials(Pairs):
+    """`is_target` [N]: whether both utterances of a trial are of one speaker."""
+
+    is_target: NDArray[np.bool_]
+
+
+def read_trials(path: str | os.PathLike[str]) -> Trials:
+    """Read 'enroll test target|nontarget' lines, or VoxCeleb's '1|0 enroll test'; the first line says which form it is.
+
+    Raises: InputError `path:line: ...` for a line that has not three fields or an unknown label.
+    """
+    tokens = three_fields(path)
+    if tokens[0] in (b"0", b"1") and tokens[2] not in (b"target", b"nontarget"):
+        first, positive, negative = 0, b"1", b"0"
+    else:
+        first, positive, negative = 2, b"target", b"nontarget"
+    labels = tokens[first::3]
+    del tokens[first::3]
+    values = np.fromiter(map({positive: 1, negative: 0}.get, labels, repeat(-1)), np.int8, len(labels))
+    if (values < 0).any():
+        line = int(np.argmin(values))
+        label = labels[line].decode("utf-8", "replace")
+        raise InputError(
+            f"{path}:{line + 1}: label {label!r} is not known; lines are 'enroll test target|nontarget', or all "
+            "'1|0 enroll test'"
+        )
+    utterances, index = distinct_names(tokens)
+    trials = Trials(utterances, index[0::2], index[1::2], values == 1)
+    refuse_contradictions(path, trials)
+    return trials
+
+
+def refuse_contradictions(path: str | os.PathLike[str], trials: Trials) -> None:
+    """Raise InputError when a pair is a target trial in one line and a non-target trial in another."""
+    pairs = trials.keys()
+    ordered = np.sort(2 * pairs + trials.is_target)  # a pair's two labels become neighbours
+    contradicting = np.flatnonzero((ordered[1:] != ordered[:-1]) & (ordered[1:] // 2 == ordered[:-1] // 2))
+    if contradicting.size:
+        lines = np.flatnonzero(pairs == ordered[contradicting[0]] // 2)
+        other = lines[trials.is_target[lines] != trials.is_target[lines[0]]][0]
+        raise InputError(
+            f"{path}:{other + 1}: '{trials.names(other)}' has another label than in line {lines[0] + 1}; "
+            f"{contradicting.size} pairs have both labels"
+        )
+
+
+def three_fields(path: str | os.PathLike[str]) -> list[bytes]:
+    """The fields of a file that has three on every line, one line after the other: line i has fields 3i, 3i+1, 3i+2.
+
+    Raises: InputError for a missing or empty file and `path:line: ...` for a line of fewer or more fields.
+    """
+    try:
+        text = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run the stage that makes it first") from None
+    tokens = text.split()
+    if not tokens:
+        raise InputError(f"{path}: empty; it needs at least one line of three fields")
+    if not text.endswith(b"\n"):
+        text += b"\n"
+    if has_plain_lines(text, len(tokens)):
+        return tokens
+    # Tabs, runs of blanks or carriage returns, or a faulty line: count the fields line by line.
+    for number, line in enumerate(text.split(b"\n")[:-1], start=1):
+        if len(line.split()) != 3:
+            raise InputError(f"{path}:{number}: {len(line.split())} fields instead of 3")
+    return tokens
+
+
+def has_plain_lines(text: bytes, num_tokens: int) -> bool:
+    """Whether every line is three fields with one blank between them and nothing around them."""
+    characters = np.frombuffer(text, np.uint8)
+    separators = np.flatnonzero(characters <= ord(" "))
+    if len(separators) != num_tokens or num_tokens % 3 or separators[0] == 0 or (np.diff(separators) < 2).any():
+        return False
+    return bool((characters[separators].reshape(-1, 3) == np.frombuffer(b"  \n", np.uint8)).all())
+
+
+def distinct_names(tokens: list[bytes]) -> tuple[list[str], NDArray[np.int64]]:
+    """The distinct names in order of first appearance, and for each token its index [len(tokens)] among them."""
+    indices = dict.fromkeys(tokens)
+    indices = dict(zip(indices, range(len(indices)), strict=True))
+    return b"\n".join(indices).decode("utf-8", "surrogateescape").split("\n"), np.fromiter(
+        map(indices.__getitem__, tokens), np.int64, len(tokens)
+    )
