@@ -1,0 +1,148 @@
+"""What Kaldi's front ends share: framing, dither, pre-emphasis, window, energy, power spectrum; options named as there.
+
+Source: the behaviour of kaldi-asr/kaldi src/feat (feature-window.cc, mel-computations.cc). Kaldi takes samples on the
+scale of 16-bit integers; here they come in ±1 and are scaled first. Kaldi computes in float32; here it is float64 up to
+the last step, for logarithms of small powers show float32's rounding in their third decimal, on each device another.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spk.errors import InputError
+from spk.feats.front_end import FrontEnd
+from spk.schema import AT_LEAST_ONE, FRACTION, NOT_NEGATIVE, POSITIVE
+
+INT16_SCALE = 32768
+EPSILON = float(np.finfo(np.float32).eps)  # floor below every logarithm, as in Kaldi
+DITHER_SEED = 0
+
+WindowType = Literal["hamming", "hanning", "povey", "rectangular", "sine", "blackman"]
+SampleFrequency = Annotated[int, AT_LEAST_ONE]  # Hz
+Milliseconds = Annotated[float, POSITIVE]
+NotNegative = Annotated[float, NOT_NEGATIVE]
+Fraction = Annotated[float, FRACTION]
+
+
+def kaldi_window(name: WindowType, length: int, blackman_coeff: float) -> Tensor:
+    """[length] float64, symmetric."""
+    phase = 2 * math.pi * torch.arange(length, dtype=torch.float64) / (length - 1)
+    hann = 0.5 - 0.5 * torch.cos(phase)
+    windows = {
+        "hamming": 0.54 - 0.46 * torch.cos(phase),
+        "hanning": hann,
+        "povey": hann**0.85,
+        "rectangular": torch.ones_like(phase),
+        "sine": torch.sin(0.5 * phase),
+        "blackman": blackman_coeff - 0.5 * torch.cos(phase) + (0.5 - blackman_coeff) * torch.cos(2 * phase),
+    }
+    return windows[name]
+
+
+class KaldiFrontEnd(FrontEnd):
+    """Base of kaldi_fbank, kaldi_mfcc and kaldi_spectrogram: frames, their log energies and power spectra."""
+
+    def __init__(
+        self,
+        *,
+        sample_frequency: int,
+        frame_length: float,
+        frame_shift: float,
+        dither: float,
+        preemphasis_coefficient: float,
+        remove_dc_offset: bool,
+        window_type: WindowType,
+        blackman_coeff: float,
+        round_to_power_of_two: bool,
+        snip_edges: bool,
+        raw_energy: bool,
+        energy_floor: float,
+    ) -> None:
+        super().__init__()
+        self.sample_rate = sample_frequency
+        self.length = int(sample_frequency * 0.001 * frame_length)  # samples
+        self.shift = int(sample_frequency * 0.001 * frame_shift)
+        if self.length < 2 or self.shift < 1:
+            raise InputError(
+                f"features: frame_length {frame_length:g} and frame_shift {frame_shift:g} (ms) make {self.length} and "
+                f"{self.shift} samples at {sample_frequency} Hz; at least 2 and 1 are needed"
+            )
+        self.n_fft = 1 << (self.length - 1).bit_length() if round_to_power_of_two else self.length
+        self.dither, self.preemphasis_coefficient = dither, preemphasis_coefficient
+        self.remove_dc_offset, self.snip_edges = remove_dc_offset, snip_edges
+        self.raw_energy, self.energy_floor = raw_energy, energy_floor
+        self.min_samples = self.length if snip_edges else max(1, self.shift - self.shift // 2)
+        self.register_buffer("window", kaldi_window(window_type, self.length, blackman_coeff), persistent=False)
+
+    def num_frames(self, num_samples: int) -> int:
+        if self.snip_edges:
+            return 1 + (num_samples - self.length) // self.shift
+        return (num_samples + self.shift // 2) // self.shift
+
+    def frames(self, waves_NS: Tensor) -> Tensor:
+        """With snip_edges only whole frames; else one about every frame_shift, the ends reflected (end sample too)."""
+        waves_NS = waves_NS.double() * INT16_SCALE
+        if not self.snip_edges:
+            num_samples = waves_NS.shape[1]
+            begin = self.shift // 2 - self.length // 2
+            end = begin + (self.num_frames(num_samples) - 1) * self.shift + self.length
+            index = torch.arange(begin, end, device=waves_NS.device) % (2 * num_samples)
+            waves_NS = waves_NS[:, torch.where(index < num_samples, index, 2 * num_samples - 1 - index)]
+        return waves_NS.unfold(1, self.length, self.shift)
+
+    def power_spectrum(self, frames_NTL: Tensor) -> tuple[Tensor, Tensor]:
+        """(power [N, T, n_fft // 2 + 1], log energy [N, T]) of frames [N, T, length], all float64."""
+        if self.dither:
+            frames_NTL = frames_NTL + self.dither * self.noise(frames_NTL)
+        if self.remove_dc_offset:
+            frames_NTL = frames_NTL - frames_NTL.mean(dim=2, keepdim=True)
+        energy_NT = log_energy(frames_NTL) if self.raw_energy else None
+        if self.preemphasis_coefficient:
+            before = torch.cat([frames_NTL[:, :, :1], frames_NTL[:, :, :-1]], dim=2)
+            frames_NTL = frames_NTL - self.preemphasis_coefficient * before
+        frames_NTL = frames_NTL * self.window
+        if energy_NT is None:
+            energy_NT = log_energy(frames_NTL)
+        if self.energy_floor > 0:
+            energy_NT = energy_NT.clamp_min(math.log(self.energy_floor))
+        spectrum = torch.fft.rfft(frames_NTL, self.n_fft)
+        return spectrum.real.square() + spectrum.imag.square(), energy_NT
+
+    def noise(self, frames_NTL: Tensor) -> Tensor:
+        """Standard normal values, the same for every wave and in every run, so that features can be made again."""
+        generator = torch.Generator().manual_seed(DITHER_SEED)
+        return torch.randn(frames_NTL.shape[1:], generator=generator).to(frames_NTL)
+
+
+def log_energy(frames_NTL: Tensor) -> Tensor:
+    """[N, T, L] -> log of the sum of squares: [N, T]."""
+    return frames_NTL.square().sum(dim=2).clamp_min(EPSILON).log()
+
+
+def mel_filters(num_bins: int, n_fft: int, sample_frequency: int, low_freq: float, high_freq: float) -> Tensor:
+    """[n_fft // 2 + 1, num_bins] float64: triangles of height 1 on mel = 1127 ln(1 + f / 700); half the
+    sample frequency itself has no weight.
+
+    A high_freq of 0 or less counts from half the sample frequency. InputError for an impossible range or empty filters.
+    """
+    nyquist = sample_frequency / 2
+    high = high_freq if high_freq > 0 else nyquist + high_freq
+    if not 0 <= low_freq < high <= nyquist:
+        raise InputError(
+            f"features: low_freq {low_freq:g} and high_freq {high_freq:g} (Hz) leave no band within 0 to {nyquist:g}"
+        )
+    mel = 1127 * np.log1p(np.array([low_freq, high]) / 700)
+    edges = np.linspace(mel[0], mel[1], num_bins + 2)
+    left, center, right = edges[:-2], edges[1:-1], edges[2:]
+    of_bin = 1127 * np.log1p(np.arange(n_fft // 2)[:, None] * (sample_frequency / n_fft) / 700)
+    weights = np.minimum((of_bin - left) / (center - left), (right - of_bin) / (right - center)).clip(min=0)
+    if empty := np.flatnonzero(~weights.any(axis=0)).tolist():
+        raise InputError(
+            f"features: num_mel_bins {num_bins} is too many for FFTs of {n_fft} samples: filter {empty[0]} is empty"
+        )
+    return torch.from_numpy(np.concatenate([weights, np.zeros((1, num_bins))]))
