@@ -34,7 +34,7 @@ def main() -> None:
     print(f"EER            {100 * result['eer']:.3f} %")
     print(f"EER (hull)     {100 * result['rocch_eer']:.3f} %")
     for p_target, value in result["min_dcf"].items():
-        print(f"minDCF({p_target}){' ' * (6 - len(p_target))}  {value:.4f}")
+        print(f"minDCF({p_target}){' ' * (7 - len(p_target))}{value:.4f}")
     if options.json:
         with whole_file(options.json) as file:
             json.dump(result, file, indent=1)

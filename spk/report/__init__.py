@@ -1,1 +1,1 @@
-"""Result tables and figures."""
+"""Tables and figures of results."""

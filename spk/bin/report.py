@@ -1,0 +1,75 @@
+"""Tables and figures of the error rates of one or more systems.
+
+Usage: python3 -m spk.bin.report [--title TEXT] [--output DIR] EXP...
+Every EXP/scores_*.json (steps/score) is a row. EXP gets results.json (rates as fractions) and results.md; the table of
+all EXP together is printed, and written to DIR, with DET curves and score histograms per test set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from spk.bin.command import command
+from spk.data.stamp import describe_inputs, differences, write_stamp
+from spk.metrics.error_rates import error_rates
+from spk.report.results import ScoreFile, find_scores, results_of, write_results
+from spk.report.table import results_table
+
+log = logging.getLogger(__name__)
+
+
+@command
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--title", default="Results")
+    parser.add_argument("--output", default="", metavar="DIR")
+    parser.add_argument("exps", nargs="+", metavar="EXP")
+    options = parser.parse_args()
+    exps = list(dict.fromkeys(exp.rstrip("/") or exp for exp in options.exps))
+    found = find_scores(exps)
+    rows = [row for exp, score_files in found.items() for row in results_of(exp, score_files)]
+    if options.output:
+        write_output(Path(options.output), rows, options.title, [file for files in found.values() for file in files])
+    print(results_table(rows, options.title), end="")
+
+
+def write_output(folder: Path, rows: Sequence[dict[str, Any]], title: str, score_files: Sequence[ScoreFile]) -> None:
+    """The joint table and the figures; figures are drawn again only when a score file has changed."""
+    write_results(folder, rows, title)
+    test_sets = list(dict.fromkeys(scores.test_set for scores in score_files))
+    figures = [path for test_set in test_sets for path in figure_paths(folder, test_set)]
+    labels = {f"row {number}": label(scores) for number, scores in enumerate(score_files)}
+    inputs = describe_inputs((path for scores in score_files for path in scores.inputs()), labels)
+    if differences(folder / ".figures.done", inputs) == [] and all(path.exists() for path in figures):
+        return
+    for test_set in test_sets:
+        draw(folder, test_set, (scores for scores in score_files if scores.test_set == test_set))
+        log.info("%s", ", ".join(map(str, figure_paths(folder, test_set))))
+    write_stamp(folder / ".figures.done", inputs)
+
+
+def figure_paths(folder: Path, test_set: str) -> list[Path]:
+    return [folder / f"det_{test_set}.png", folder / f"histogram_{test_set}.png"]
+
+
+def label(scores: ScoreFile) -> str:
+    return f"{scores.system}, {scores.backend}"
+
+
+def draw(folder: Path, test_set: str, score_files: Iterable[ScoreFile]) -> None:
+    from spk.report.figures import det_plot, histogram_plot
+
+    panels = [(label(scores), *scores.split()) for scores in score_files]
+    det_path, histogram_path = figure_paths(folder, test_set)
+    det_plot(det_path, [(name, error_rates(*split)) for name, *split in panels], test_set)
+    histogram_plot(histogram_path, panels, test_set)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""Figures of scores: DET curves and histograms, as PNG."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from spk.data.files import whole_file
+from spk.metrics.det_curve import det_curve
+from spk.metrics.eer import eer_from
+from spk.metrics.error_rates import ErrorRates
+from spk.metrics.min_dcf import detection_costs
+from spk.metrics.summary import P_TARGETS
+
+TICKS = (1e-5, 1e-4, 1e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.95)  # rates that the DET axes name
+LEAST_RATE, MOST_RATE = 1e-5, 0.6  # of the DET axes, unless a curve's EER is larger
+MARKERS = "s^vDPX"
+NUM_BINS = 100
+
+
+def det_plot(path: str | os.PathLike[str], curves: Sequence[tuple[str, ErrorRates]], title: str) -> None:
+    """Miss against false-alarm rate of several systems on normal-deviate axes; EER (o) and minDCF points are marked.
+
+    Martin et al., The DET curve in assessment of detection task performance, Eurospeech 1997: scores that are normally
+    distributed give straight lines.
+    """
+    smallest = min(1 / max(rates.num_targets, rates.num_nontargets) for _, rates in curves)
+    least = np.clip(smallest, LEAST_RATE, 1e-3)
+    most = min(0.99, max(MOST_RATE, *(1.2 * eer_from(rates) for _, rates in curves)))
+
+    def deviate(rate: NDArray[np.float64] | float) -> NDArray[np.float64]:
+        return norm.ppf(np.clip(rate, least / 2, 1 - least / 2))
+
+    figure = Figure(figsize=(7, 7), layout="constrained")
+    axes = figure.add_subplot()
+    for index, (label, rates) in enumerate(curves):
+        false_alarm_rates, miss_rates = det_curve(rates)
+        color, eer = f"C{index % 10}", eer_from(rates)
+        axes.plot(deviate(false_alarm_rates), deviate(miss_rates), color=color, label=f"{label}, EER {100 * eer:.2f} %")
+        axes.plot(deviate(eer), deviate(eer), "o", color=color)
+        for marker, p_target in zip(MARKERS, P_TARGETS, strict=False):
+            best = int(np.argmin(detection_costs(rates, float(p_target))))
+            point = deviate(rates.false_alarm_rates[best]), deviate(rates.miss_rates[best])
+            axes.plot(*point, marker, color=color, markerfacecolor="none")
+    axes.plot([], [], "o", color="black", label="EER")
+    for marker, p_target in zip(MARKERS, P_TARGETS, strict=False):
+        axes.plot([], [], marker, color="black", markerfacecolor="none", label=f"minDCF({p_target})")
+    ticks = [tick for tick in TICKS if least <= tick <= most]
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_ticks(norm.ppf(ticks), [f"{100 * tick:g}" for tick in ticks])
+    axes.set(xlim=norm.ppf([least, most]), ylim=norm.ppf([least, most]), title=title)
+    axes.set(xlabel="False-alarm rate, %", ylabel="Miss rate, %", aspect="equal")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+    save(figure, path)
+
+
+def histogram_plot(
+    path: str | os.PathLike[str],
+    scores: Sequence[tuple[str, NDArray[np.float64], NDArray[np.float64]]],
+    title: str,
+) -> None:
+    """The distributions of target and non-target scores: one panel for each (label, targets [T], nontargets [N])."""
+    figure = Figure(figsize=(7, 2.2 * len(scores)), layout="constrained")
+    for axes, (label, targets, nontargets) in zip(
+        figure.subplots(len(scores), squeeze=False)[:, 0], scores, strict=True
+    ):
+        finite = [values[np.isfinite(values)] for values in (targets, nontargets)]
+        edges = np.histogram_bin_edges(np.concatenate(finite), NUM_BINS)
+        for values, kind in zip(finite, ("target", "non-target"), strict=True):
+            axes.hist(values, edges, density=True, alpha=0.6, label=kind)
+        axes.set(title=label, yticks=[])
+        axes.legend(fontsize="small")
+    figure.suptitle(title)
+    save(figure, path)
+
+
+def save(figure: Figure, path: str | os.PathLike[str]) -> None:
+    with whole_file(path, "wb") as file:
+        figure.savefig(file, format="png", dpi=120, metadata={"Software": None})  # no version: same bytes
