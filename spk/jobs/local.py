@@ -1,0 +1,255 @@
+"""Run a job's tasks on this machine: so many at once, each as a process group of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import socket
+import sys
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from spk.errors import InputError
+from spk.jobs.guardian import GRACE_SECONDS, Guardian, signal_groups, wait_for_groups
+from spk.jobs.job import Job
+
+TAIL_LINES = 20
+BYTES = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+def run(job: Job) -> int:
+    """Run all tasks; the exit status: 0, that of the task that failed first, or 128 + n when stopped by signal n.
+
+    When a task fails, the others are stopped and no more begin; the end of its log goes to stderr.
+    """
+    return Runner(job).run()
+
+
+@dataclass
+class Task:
+    """A task that runs or has run. `exit_code` is -n when signal n ended it, as in the subprocess module."""
+
+    number: int
+    log: str
+    log_file: int
+    started: float
+    devices: list[str]
+    exit_code: int = 0
+
+    @property
+    def status(self) -> int:
+        """As a shell counts: 128 + n for signal n."""
+        return self.exit_code if self.exit_code >= 0 else 128 - self.exit_code
+
+
+class Runner:
+    """The state of one job. All signals are taken by sigwait, so none can come between a start and its bookkeeping."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.waiting = deque(job.tasks)
+        self.running: dict[int, Task] = {}  # by process id, which is the process group's id too
+        self.failed: list[Task] = []
+        self.stopped: list[Task] = []
+        self.groups_of_failed: list[int] = []  # what failed may have left processes of its own running
+        self.stopping = ""  # why tasks are being stopped
+        self.interrupted_by = 0
+        self.signals = {signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+        if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+            self.signals.remove(signal.SIGHUP)  # started by nohup
+        self.old_mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        self.num_gpus = int(job.resources.get("gpu", 0))
+        self.devices = gpu_devices() if self.num_gpus else []
+        if self.devices and self.num_gpus > len(self.devices):
+            raise InputError(f"--gpu {self.num_gpus}: this machine offers {len(self.devices)}")
+        self.limit = self.most_at_once()
+
+    def most_at_once(self) -> int:
+        """--max-jobs-run, or what the cores and the memory have room for; and no more than there are GPUs for."""
+        resources = self.job.resources
+        limit = self.job.max_jobs_run
+        if limit is None:
+            limit = len(os.sched_getaffinity(0)) // int(resources.get("num_threads", 1))
+            if "mem" in resources:
+                wanted = float(resources["mem"][:-1]) * BYTES[resources["mem"][-1]]
+                present = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+                limit = min(limit, int(present / max(wanted, 1)))
+        if self.devices:
+            limit = min(limit, len(self.devices) // self.num_gpus)
+        return max(limit, 1)
+
+    def run(self) -> int:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # whoever ignores it loses the statuses of its children
+        signal.pthread_sigmask(signal.SIG_BLOCK, self.signals)
+        self.guardian = Guardian()
+        try:
+            while (self.waiting or self.running) and not self.failed:
+                self.start_tasks()
+                if self.running and not self.failed:
+                    self.await_signal(None)
+                if self.interrupted_by:
+                    break
+        finally:
+            why = signal.Signals(self.interrupted_by).name if self.interrupted_by else "another task failed"
+            self.stop_tasks(why)
+            self.guardian.close()
+            signal.pthread_sigmask(signal.SIG_SETMASK, self.old_mask)
+        return self.report()
+
+    def start_tasks(self) -> None:
+        while self.waiting and len(self.running) < self.limit and not self.failed:
+            self.start_task(self.waiting.popleft())
+
+    def start_task(self, number: int) -> None:
+        argv, log = self.job.argv_of(number), self.job.log_of(number)
+        Path(log).parent.mkdir(parents=True, exist_ok=True)
+        log_file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o666)
+        devices = [self.devices.pop(0) for _ in range(self.num_gpus)] if self.devices else []
+        head = f"# {shlex.join(argv)}\n# Running on {socket.gethostname()}\n# Started at {now()}\n#\n"
+        os.write(log_file, head.encode("utf-8", "surrogateescape"))
+        process = os.fork()
+        if process == 0:
+            self.become_task(argv, log_file, devices)
+        self.running[process] = Task(number, log, log_file, time.monotonic(), devices)
+
+    def become_task(self, argv: list[str], log_file: int, devices: list[str]) -> NoReturn:
+        """In the child: tell the guardian (before it is too late), then become the command."""
+        status = 126
+        try:
+            os.setsid()
+            self.guardian.watch(os.getpid())
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            os.dup2(log_file, 1)
+            os.dup2(log_file, 2)
+            if devices:
+                os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
+            for signum in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
+                signal.signal(signum, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, self.old_mask)
+            os.execvp(argv[0], argv)
+        except FileNotFoundError:
+            status = 127
+            os.write(2, f"{argv[0]}: no such command, or the program after its #! is missing\n".encode())
+        except OSError as error:
+            os.write(2, f"{argv[0]}: {error.strerror}\n".encode())
+        finally:
+            os._exit(status)
+
+    def await_signal(self, deadline: float | None) -> bool:
+        """Wait for a task to end or for a request to stop, and take note of it. False when the deadline comes first."""
+        if deadline is None:
+            signum = signal.sigwait(self.signals)
+        else:
+            received = signal.sigtimedwait(self.signals, max(deadline - time.monotonic(), 0))
+            if received is None:
+                return False
+            signum = received.si_signo
+        if signum == signal.SIGCHLD:
+            self.reap()
+        else:
+            self.interrupted_by = signum
+        return True
+
+    def reap(self) -> None:
+        """Note the status of every task that has ended. One SIGCHLD may stand for several."""
+        for process in list(self.running):
+            ended, status = os.waitpid(process, os.WNOHANG)
+            if ended:
+                task = self.running.pop(process)
+                self.finish(task, os.waitstatus_to_exitcode(status))
+                if task.exit_code == 0:
+                    self.guardian.forget(process)
+                else:
+                    self.groups_of_failed.append(process)
+
+    def finish(self, task: Task, exit_code: int) -> None:
+        task.exit_code = exit_code
+        self.devices += task.devices
+        details = f"code {task.status}" + (f"; signal {-exit_code}" if exit_code < 0 else "")
+        if exit_code != 0 and self.stopping:
+            self.stopped.append(task)
+            details += f"; stopped: {self.stopping}"
+        elif exit_code != 0:
+            self.failed.append(task)
+        seconds = round(time.monotonic() - task.started)
+        lines = f"# Accounting: time={seconds} threads={self.job.resources.get('num_threads', 1)}\n"
+        lines += f"# Ended ({details}) at {now()}, elapsed time {seconds} seconds\n"
+        # A full disk must not cost the status.
+        with contextlib.suppress(OSError):
+            os.write(task.log_file, lines.encode())
+        os.close(task.log_file)
+
+    def stop_tasks(self, why: str) -> None:
+        """End what runs: SIGTERM to every group, and SIGKILL to what is left after the grace or at a second request."""
+        self.stopping = why
+        groups = [*self.running, *self.groups_of_failed]
+        interrupted_before = self.interrupted_by
+        self.interrupted_by = 0
+        signal_groups(groups, signal.SIGTERM)
+        deadline = time.monotonic() + GRACE_SECONDS
+        while self.running and not self.interrupted_by and self.await_signal(deadline):
+            pass
+        if not self.interrupted_by:
+            wait_for_groups(groups, deadline)
+        signal_groups(groups, signal.SIGKILL)
+        self.interrupted_by = interrupted_before or self.interrupted_by
+        deadline = time.monotonic() + GRACE_SECONDS
+        while self.running and self.await_signal(deadline):
+            pass
+
+    def report(self) -> int:
+        """Say what went wrong, if anything did; the exit status of the job."""
+        counts = f"{len(self.stopped)} stopped, {len(self.waiting)} not begun"
+        for task in self.failed:
+            name = f"task {task.number} of {len(self.job.tasks)}" if self.job.variable else self.job.argv[0]
+            say(f"{name} failed with status {task.status}{signal_name(task.exit_code)}; its log: {task.log}")
+        if self.failed:
+            say(f"{counts}; the end of {self.failed[0].log}:")
+            print(tail(self.failed[0].log), file=sys.stderr)
+        if self.interrupted_by:
+            say(f"ended by {signal.Signals(self.interrupted_by).name}; {counts}")
+            return 128 + self.interrupted_by
+        return self.failed[0].status if self.failed else 0
+
+
+def say(line: str) -> None:
+    print(f"run: {line}", file=sys.stderr, flush=True)
+
+
+def now() -> str:
+    return time.strftime("%a %b %e %H:%M:%S %Z %Y")
+
+
+def signal_name(exit_code: int) -> str:
+    """' (SIGKILL)' for -9, '' when no signal ended the task."""
+    if exit_code >= 0:
+        return ""
+    try:
+        return f" ({signal.Signals(-exit_code).name})"
+    except ValueError:  # a real-time signal
+        return f" (signal {-exit_code})"
+
+
+def tail(path: str) -> str:
+    """The last lines of a log, indented; of a line that was drawn over (a progress bar) its last state."""
+    try:
+        with Path(path).open("rb") as file:
+            file.seek(max(os.fstat(file.fileno()).st_size - 65536, 0))
+            lines = file.read().decode("utf-8", "replace").rstrip("\n").split("\n")
+    except OSError as error:
+        return f"  (unreadable: {error.strerror})"
+    return "\n".join("  " + line.rstrip("\r").rsplit("\r", 1)[-1] for line in lines[-TAIL_LINES:])
+
+
+def gpu_devices() -> list[str]:
+    """The GPUs that tasks may be given: those of CUDA_VISIBLE_DEVICES, or all here; none without a driver."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [device for device in visible.split(",") if device]
+    driver = Path("/proc/driver/nvidia/gpus")
+    return [str(index) for index, _ in enumerate(driver.iterdir())] if driver.is_dir() else []
