@@ -40,7 +40,9 @@ else
   touch "$unfinished"
 fi
 start=$SECONDS
-"$venv/bin/python3" -m pip install --quiet --disable-pip-version-check --no-input -r "$root/requirements.txt" ||
+quiet=(--quiet) # in a log; on a terminal, a long download shows its progress
+if [ -t 2 ]; then quiet=(); fi
+"$venv/bin/python3" -m pip install "${quiet[@]}" --disable-pip-version-check --no-input -r "$root/requirements.txt" >&2 ||
   fail "pip could not install requirements.txt (see above); the next call tries again"
 cp "$root/requirements.txt" "$made_from.partial"
 mv "$made_from.partial" "$made_from"

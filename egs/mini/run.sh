@@ -87,7 +87,7 @@ if in_stage 5 "scores by cosine, and by cosine after LDA -> $exp/scores_*, $base
   done
 fi
 
-if in_stage 6 "results -> $exp/results"; then
+if in_stage 6 "results -> $exp/report"; then
   for set in "${tests[@]}"; do need 5 {"$baseline","$exp"}/scores_"$set"_{cosine,lda}; done
-  report "$baseline" "$exp"
+  report --output "$exp/report" "$baseline" "$exp"
 fi

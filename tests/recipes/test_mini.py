@@ -155,5 +155,5 @@ def test_a_wrong_option_is_one_line_and_a_status(tmp_path, corpus, options, word
 
 def test_help_names_every_option():
     shown = subprocess.run([RECIPE, "--help"], capture_output=True, text=True, check=True).stdout
-    for option in "corpus config stage stop-stage data exp baseline seed nj ngpu cmd".split():
+    for option in ["corpus", "config", "stage", "stop-stage", "data", "exp", "baseline", "seed", "nj", "ngpu", "cmd"]:
         assert f"--{option} " in shown
