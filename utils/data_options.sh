@@ -34,11 +34,13 @@ for _i in "${!test_sets[@]}"; do
   if [ -n "$trials" ]; then
     IFS=, read -r -a _lists <<<"$trials"
   else
-    shopt -s nullglob
-    _lists=("${test_sets[_i]}"/trials{,_*})
-    shopt -u nullglob
+    _lists=("${test_sets[_i]}"/trials_*)
+    if [ ! -e "${_lists[0]}" ]; then
+      _lists=("${test_sets[_i]}/trials")
+    elif [ -e "${test_sets[_i]}/trials" ]; then
+      _lists=("${test_sets[_i]}/trials" "${_lists[@]}")
+    fi
   fi
-  if [ ${#_lists[@]} -eq 0 ]; then _lists=("${test_sets[_i]}/trials"); fi
   for _list in "${_lists[@]}"; do
     if [ ! -f "$_list" ]; then
       echo "$0: error: no trial list $_list (lines: enroll test target|nontarget); name one with --trials" >&2

@@ -27,7 +27,8 @@ fail() {
 
 if [ -e "$unfinished" ] || [ ! -x "$venv/bin/python3" ]; then
   command -v "$python" >/dev/null || fail "$python is not installed; Python 3.10 or newer is needed"
-  version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+  version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])') ||
+    fail "$python does not run (name another with SPK_PYTHON=/path/to/python3)"
   "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
     fail "$python is Python $version; 3.10 or newer is needed (name another with SPK_PYTHON=/path/to/python3)"
   "$python" -c 'import ensurepip, venv' 2>/dev/null ||

@@ -26,9 +26,8 @@ overrides=()
 . names.sh
 . enter_recipe.sh corpus config data exp baseline
 . ./cmd.sh
+. system_options.sh
 
-if [ -n "$cmd" ]; then cpu_cmd=$cmd gpu_cmd=$cmd; fi
-if [ -n "$seed" ]; then overrides+=(--seed "$seed"); fi
 espeak=corpus/espeak
 name=$(name_of_folders "${corpus:-$espeak}")
 config=${config:-conf/fast_resnet34_dam.yaml}
@@ -57,7 +56,7 @@ sets=(train "${tests[@]}")
 
 if in_stage 2 "features -> $data/*/feats.scp"; then
   for set in "${sets[@]}"; do
-    make_feats --cmd "$cpu_cmd" --nj "$nj" --config "$config" "$data/$set"
+    make_feats --cmd "$cpu_cmd" --nj "$nj" --config "$config" "${feature_overrides[@]}" "$data/$set"
   done
 fi
 
@@ -71,7 +70,7 @@ if in_stage 4 "embeddings -> $exp/embeddings_*; statistics of the features -> $b
   for set in "${sets[@]}"; do
     need 2 "$data/$set/feats.scp"
     extract_statistics "$data/$set" "$baseline/embeddings_$set"
-    extract_embeddings --cmd "$cpu_cmd" --nj "$nj" "$exp" "$data/$set" "$exp/embeddings_$set"
+    extract_embeddings --cmd "$embed_cmd" --nj "$nj" --ngpu "$embed_gpu" "$exp" "$data/$set" "$exp/embeddings_$set"
   done
 fi
 

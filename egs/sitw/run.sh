@@ -30,9 +30,8 @@ overrides=()
 . names.sh
 . enter_recipe.sh train_data test_data enroll_data trials model config exp
 . ./cmd.sh
+. system_options.sh
 
-if [ -n "$cmd" ]; then cpu_cmd=$cmd gpu_cmd=$cmd; fi
-if [ -n "$seed" ]; then overrides+=(--seed "$seed"); fi
 if [ -n "$model" ] && [ -n "$config${overrides[*]}" ]; then
   echo "$0: error: --model is trained already: --config, --seed and keys of the config do not go with it" >&2
   exit 1
@@ -66,7 +65,7 @@ if $lda || [ "$model" = "$exp" ]; then sets=("$train_data" "${evaluated[@]}"); e
 
 if in_stage 2 "features -> feats.scp in each data directory"; then
   for set in "${sets[@]}"; do
-    make_feats --cmd "$cpu_cmd" --nj "$nj" --config "$config" "$set"
+    make_feats --cmd "$cpu_cmd" --nj "$nj" --config "$config" "${feature_overrides[@]}" "$set"
   done
 fi
 
@@ -84,7 +83,7 @@ if in_stage 4 "embeddings -> $exp/embeddings_*"; then
   if $lda; then embedded=("$train_data" "${evaluated[@]}"); else embedded=("${evaluated[@]}"); fi
   for set in "${embedded[@]}"; do
     need 2 "$set/feats.scp"
-    extract_embeddings --cmd "$cpu_cmd" --nj "$nj" "$model" "$set" "$exp/embeddings_$(basename "$set")"
+    extract_embeddings --cmd "$embed_cmd" --nj "$nj" --ngpu "$embed_gpu" "$model" "$set" "$exp/embeddings_$(basename "$set")"
   done
 fi
 

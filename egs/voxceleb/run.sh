@@ -27,9 +27,8 @@ overrides=()
 . names.sh
 . enter_recipe.sh train_data test_data trials config exp
 . ./cmd.sh
+. system_options.sh
 
-if [ -n "$cmd" ]; then cpu_cmd=$cmd gpu_cmd=$cmd; fi
-if [ -n "$seed" ]; then overrides+=(--seed "$seed"); fi
 config=${config:-conf/rescnn_dam.yaml}
 
 if in_stage 0 "corpora"; then
@@ -47,7 +46,7 @@ check_disjoint_speakers "$train_data" "${test_sets[@]}"
 
 if in_stage 2 "features -> feats.scp in each data directory"; then
   for set in "$train_data" "${test_sets[@]}"; do
-    make_feats --cmd "$cpu_cmd" --nj "$nj" --config "$config" "$set"
+    make_feats --cmd "$cpu_cmd" --nj "$nj" --config "$config" "${feature_overrides[@]}" "$set"
   done
 fi
 
@@ -61,7 +60,7 @@ if in_stage 4 "embeddings -> $exp/embeddings_*"; then
   if $lda; then embedded=("$train_data" "${test_sets[@]}"); else embedded=("${test_sets[@]}"); fi
   for set in "${embedded[@]}"; do
     need 2 "$set/feats.scp"
-    extract_embeddings --cmd "$cpu_cmd" --nj "$nj" "$exp" "$set" "$exp/embeddings_$(basename "$set")"
+    extract_embeddings --cmd "$embed_cmd" --nj "$nj" --ngpu "$embed_gpu" "$exp" "$set" "$exp/embeddings_$(basename "$set")"
   done
 fi
 
