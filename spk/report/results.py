@@ -35,7 +35,7 @@ class ScoreFile:
 
     def inputs(self) -> list[str]:
         """The files that its error rates depend on. A stamp stands for the scores: it is shorter to read."""
-        stamp = Path(f"{self.path}.done")
+        stamp = self.path.with_name(f".{self.path.name}.done")
         return [f"{self.path}.json", os.fspath(stamp if stamp.exists() else self.path), self.trials]
 
     def split(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

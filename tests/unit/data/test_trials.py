@@ -1,0 +1,101 @@
+"""Trial lists in both forms, and every way in which one can be wrong."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spk.data.trials import read_trials
+from spk.errors import InputError
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write_trials(text: str | bytes):
+        path = tmp_path / "trials"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return write_trials
+
+
+def as_lines(trials) -> list[tuple[str, str, bool]]:
+    names = trials.utterances
+    triples = zip(trials.enroll, trials.test, trials.is_target, strict=True)
+    return [(names[enroll], names[test], bool(target)) for enroll, test, target in triples]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a b target\nb c nontarget\n",
+        "a b target\nb c nontarget",  # no newline at the end
+        "a\tb   target \r\n  b c nontarget\r\n",
+        "1 a b\n0 b c\n",
+        "1 a b\n0 b c",
+    ],
+)
+def test_both_forms_and_any_blanks_are_read(write, text):
+    trials = read_trials(write(text))
+    assert as_lines(trials) == [("a", "b", True), ("b", "c", False)]
+    assert trials.utterances == ["a", "b", "c"]
+
+
+def test_names_may_be_numbers_or_labels(write):
+    assert as_lines(read_trials(write("1 0 target\n0 target nontarget\n"))) == [
+        ("1", "0", True),
+        ("0", "target", False),
+    ]
+    assert as_lines(read_trials(write("1 1 0\n0 0 1\n0 1 1\n"))) == [
+        ("1", "0", True),
+        ("0", "1", False),
+        ("1", "1", False),
+    ]
+
+
+def test_bytes_that_are_not_utf8_survive(write):
+    trials = read_trials(write(b"a\xff b target\n"))
+    assert trials.utterances[0].encode("utf-8", "surrogateescape") == b"a\xff"
+
+
+def test_a_trial_may_come_twice_with_the_same_label(write):
+    assert len(read_trials(write("a b target\na b target\n"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "trials: empty"),
+        ("\n \n", "trials: empty"),
+        ("a b target\n\nb c nontarget\n", "trials:2: 0 fields"),
+        ("a b target\na b\n", "trials:2: 2 fields"),
+        ("a b target\na b target x\n", "trials:2: 4 fields"),
+        ("a b\nc target d e\n", "trials:1: 2 fields"),  # six fields in all
+        ("a b\ntarget\n", "trials:1: 2 fields"),
+        ("a b target\nb c imposter\n", "trials:2: label 'imposter' is not known"),
+        ("1 a b\n0 b c\n2 c d\n", "trials:3: label '2' is not known"),
+        ("1 a b\na c target\n", "trials:2: label 'a' is not known"),
+        ("a b Target\n", "trials:1: label 'Target' is not known"),
+        ("a b target\nb c target\na b nontarget\n", "trials:3: 'a b' has another label than in line 1; 1 pairs"),
+    ],
+)
+def test_a_faulty_list_is_refused_with_its_line(write, text, message):
+    with pytest.raises(InputError) as error:
+        read_trials(write(text))
+    assert message in str(error.value)
+
+
+def test_a_missing_list_is_named(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        read_trials(tmp_path / "nowhere")
+
+
+NAMES = st.text(st.characters(min_codepoint=33, exclude_categories=["Z", "C"]), min_size=1, max_size=4)
+
+
+@given(st.lists(st.tuples(NAMES, NAMES, st.booleans()), min_size=1, max_size=20, unique_by=lambda line: line[:2]))
+def test_what_is_written_is_read(tmp_path_factory, lines):
+    path = tmp_path_factory.mktemp("lists") / "trials"
+    path.write_text("".join(f"{enroll} {test} {'target' if same else 'nontarget'}\n" for enroll, test, same in lines))
+    assert as_lines(read_trials(path)) == lines
