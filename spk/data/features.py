@@ -1,0 +1,255 @@
+"""Make the features of a data directory: a job's share of the recordings into an ark, and the shares into feats.scp."""
+
+from __future__ import annotations
+
+import collections
+import hashlib
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import yaml
+
+from spk.data.ark_format import encode_matrix
+from spk.data.audio import AudioError, is_pipe, read_audio
+from spk.data.data_dir import read_table, write_table
+from spk.data.files import whole_file
+from spk.data.resumable_ark import Entry, ResumableArk, read_journal
+from spk.errors import InputError
+
+log = logging.getLogger(__name__)
+SECONDS_BETWEEN_PROGRESS = 30
+
+
+class Analysis(Protocol):
+    """What is needed of a front end."""
+
+    sample_rate: int
+    min_samples: int
+
+    def __call__(self, samples: np.ndarray) -> np.ndarray:
+        """float32 [samples] -> float32 [T, F]."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where an utterance's audio is: an entry of wav.scp, and of it the seconds (begin, end) or all."""
+
+    entry: str
+    part: tuple[float, float] | None = None
+
+
+def read_sources(data_dir: str | os.PathLike[str], *, allow_pipes: bool) -> dict[str, Source]:
+    """{utterance: its audio} from wav.scp and, where there is one, segments. InputError: a pipe that is not allowed."""
+    data_dir = Path(data_dir)
+    path = data_dir / "wav.scp"
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    entries = read_table(path)
+    if not allow_pipes:
+        for line, (name, entry) in enumerate(entries.items(), start=1):
+            if is_pipe(entry):
+                raise InputError(f"{path}:{line}: {name!r} is a command, which --allow-pipes true would run: {entry}")
+    segments = data_dir / "segments"
+    if not segments.exists():
+        return {utterance: Source(entry) for utterance, entry in entries.items()}
+    sources = {}
+    for line, (utterance, value) in enumerate(read_table(segments).items(), start=1):
+        try:
+            recording, begin, end = value.split()
+            sources[utterance] = Source(entries[recording], (float(begin), float(end)))
+        except ValueError:
+            raise InputError(f"{segments}:{line}: wanted 'utterance recording begin end', not {value!r}") from None
+        except KeyError:
+            raise InputError(f"{segments}:{line}: recording {recording!r} is not in {path}") from None
+    return sources
+
+
+def describe(sources: Mapping[str, Source], section: Mapping[str, Any], compression: int, data_dir: str) -> Entry:
+    """What decides the bytes of a share's ark: a share whose description is the same can be carried on."""
+    digest = hashlib.sha256()
+    for utterance, source in sources.items():
+        digest.update(f"{utterance} {source.entry} {source.part}\n".encode("utf-8", "surrogateescape"))
+    return {
+        "features": dict(section),
+        "compression": compression,
+        "audio": digest.hexdigest(),
+        "data": os.path.realpath(data_dir),
+    }
+
+
+def make_share(
+    sources: Mapping[str, Source],
+    prefix: str | os.PathLike[str],
+    made_from: Entry,
+    open_front_end: Callable[[], Analysis],
+    *,
+    allow_pipes: bool,
+) -> None:
+    """Write PREFIX.ark, and PREFIX.journal that says of each utterance its frames and samples, or why it was rejected.
+
+    Carries on what an earlier run left. The front end is built only when there is something to do.
+    """
+    with ResumableArk(prefix, made_from, list(sources), keep=still_rejected) as ark:
+        if ark.done:
+            log.info("%d of %d utterances were made before", len(ark.done), len(sources))
+        if not ark.finished:
+            analysis = open_front_end()
+            progress = Progress(len(sources), len(ark.done))
+            for utterance in ark.missing():
+                record, said = make_record(sources[utterance], analysis, made_from["compression"], allow_pipes)
+                ark.append(utterance, record, **said)
+                progress.update(said.get("seconds", 0.0))
+        ark.finish()
+        log.info(
+            "%s: %d utterances, %d rejected", ark.ark, len(sources), sum("rejected" in entry for entry in ark.done)
+        )
+
+
+def make_record(
+    source: Source, analysis: Analysis, compression: int, allow_pipes: bool
+) -> tuple[bytes | None, dict[str, Any]]:
+    """The record of one utterance and what the journal says of it; no record, and the reason, when it is rejected."""
+    try:
+        audio = read_audio(
+            source.entry,
+            analysis.sample_rate,
+            min_samples=analysis.min_samples,
+            allow_pipes=allow_pipes,
+            part=source.part,
+        )
+        features = analysis(audio.samples)
+        if not np.isfinite(features).all():
+            raise AudioError(source.entry, "its features are not finite")
+    except AudioError as error:
+        return None, {"rejected": error.reason, "path": source.entry, "file": file_state(source.entry)}
+    said = {"frames": len(features), "seconds": round(len(audio.samples) / analysis.sample_rate, 6)}
+    if audio.file_rate != analysis.sample_rate:
+        said["resampled_from"] = audio.file_rate
+    if audio.file_channels > 1:
+        said["channels"] = audio.file_channels
+    return encode_matrix(features, compression), said
+
+
+def file_state(entry: str) -> list[int] | None:
+    """Size and time of change of a recording's file; None for a pipe or where there is no such file."""
+    try:
+        state = Path(entry).stat()
+    except OSError:
+        return None
+    return [state.st_size, state.st_mtime_ns]
+
+
+def still_rejected(entry: Entry) -> bool:
+    """False for a rejected utterance whose file is another now: it has been mended, perhaps."""
+    return "rejected" not in entry or file_state(entry["path"]) == entry["file"]
+
+
+class Progress:
+    """Now and then a line on how far a job is and how fast."""
+
+    def __init__(self, total: int, done: int) -> None:
+        self.total, self.done, self.audio_seconds = total, done, 0.0
+        self.began = self.said = time.monotonic()
+
+    def update(self, audio_seconds: float) -> None:
+        self.done += 1
+        self.audio_seconds += audio_seconds
+        now = time.monotonic()
+        if now - self.said >= SECONDS_BETWEEN_PROGRESS:
+            self.said = now
+            speed = self.audio_seconds / (now - self.began)
+            log.info("%d of %d utterances, %.0f times real time", self.done, self.total, speed)
+
+
+def join_shares(data_dir: str | os.PathLike[str], prefixes: Iterable[str], *, max_rejected: float) -> None:
+    """Write feats.scp, utt2num_frames, utt2dur, feats.yaml and, if any utterance was rejected, rejected.tsv.
+
+    InputError when the shares do not cover wav.scp (or segments), when more than `max_rejected` percent of the
+    utterances are rejected, or all: then only rejected.tsv is written.
+    """
+    data_dir = Path(data_dir)
+    scp, num_frames, durations = {}, {}, {}
+    rejected: list[tuple[str, str, str]] = []
+    resampled: collections.Counter[int] = collections.Counter()
+    mixed_down = 0
+    made_from: Entry = {}
+    for prefix in prefixes:
+        made_from, entries = read_journal(prefix)
+        ark, begin = f"{Path(prefix).absolute()}.ark", 0
+        for entry in entries:
+            utterance = entry["utterance"]
+            if "rejected" in entry:
+                rejected.append((utterance, entry["path"], entry["rejected"]))
+                continue
+            offset = begin + len(utterance.encode("utf-8", "surrogateescape")) + 1
+            scp[utterance] = f"{ark}:{offset}"
+            num_frames[utterance] = str(entry["frames"])
+            durations[utterance] = f"{entry['seconds']:.6f}".rstrip("0").rstrip(".")
+            begin = entry["end"]
+            if "resampled_from" in entry:
+                resampled[entry["resampled_from"]] += 1
+            mixed_down += "channels" in entry
+    total = len(scp) + len(rejected)
+    check_coverage(data_dir, total)
+    list_rejected(data_dir / "rejected.tsv", rejected)
+    if resampled:
+        rates = ", ".join(f"{count} from {rate} Hz" for rate, count in sorted(resampled.items()))
+        log.info("%d recordings were resampled: %s", resampled.total(), rates)
+    if mixed_down:
+        log.info("%d recordings were mixed down to one channel", mixed_down)
+    if rejected:
+        percent = 100 * len(rejected) / total
+        what = (
+            f"{len(rejected)} of {total} utterances ({percent:.2g} %) are rejected, listed in {data_dir}/rejected.tsv"
+        )
+        if percent > max_rejected or not scp:
+            raise InputError(
+                f"{what}, first {rejected[0][0]!r}: {rejected[0][2]}; that is more than --max-rejected "
+                f"{max_rejected:g}: mend the files or take the utterances out of {data_dir}, then run this again"
+            )
+        log.info("%s; they are left out of feats.scp", what)
+    write_table(data_dir / "utt2num_frames", num_frames)
+    write_table(data_dir / "utt2dur", durations)
+    with whole_file(data_dir / "feats.yaml") as file:
+        file.write("# The front end that made feats.scp.\n")
+        yaml.safe_dump(made_from["features"], file, sort_keys=False)
+    write_table(data_dir / "feats.scp", scp)
+
+
+def list_rejected(path: Path, rejected: list[tuple[str, str, str]]) -> None:
+    """utterance, path, reason: with tabs between, sorted; no file when there is none."""
+    if not rejected:
+        path.unlink(missing_ok=True)
+        return
+    with whole_file(path, "wb") as file:
+        for columns in sorted(rejected):
+            line = "\t".join(" ".join(column.split()) for column in columns)
+            file.write(f"{line}\n".encode("utf-8", "surrogateescape"))
+
+
+def check_coverage(data_dir: Path, total: int) -> None:
+    """Every utterance of the data directory was in one of the shares."""
+    table = data_dir / "segments"
+    table = table if table.exists() else data_dir / "wav.scp"
+    there = len(read_table(table))
+    if there != total:
+        raise InputError(
+            f"{table}: has {there} utterances, but {total} were processed: it differs from utt2spk "
+            f"(run utils/fix_data_dir.sh {data_dir})"
+        )
+
+
+def remove_shares_after(prefix: str | os.PathLike[str], num_jobs: int) -> None:
+    """Remove the shares of an earlier run with more jobs."""
+    prefix = Path(prefix)
+    for journal in prefix.parent.glob(f"{prefix.name}.*.journal"):
+        job = journal.name[len(prefix.name) + 1 : -len(".journal")]
+        if job.isdecimal() and int(job) > num_jobs:
+            for suffix in ("ark", "ark.partial", "journal"):
+                journal.with_suffix(f".{suffix}").unlink(missing_ok=True)
