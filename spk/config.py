@@ -27,7 +27,7 @@ class BatchConfig:
     def __post_init__(self) -> None:
         if self.size % self.utterances_per_speaker:
             raise InputError(
-                f"batch.size: {self.size} is no multiple of batch.utterances_per_speaker ({self.utterances_per_speaker})"
+                f"batch.size: {self.size} is no multiple of its {self.utterances_per_speaker} utterances per speaker"
             )
 
     @property
@@ -92,7 +92,7 @@ class Ramp:
 
 @dataclass
 class SystemConfig:
-    """A whole system. Registry sections ({name, arguments}) are checked by the registry of their kind when it is built."""
+    """A whole system. Registry sections ({name, arguments}) are checked by the registry of their kind."""
 
     features: dict[str, Any]
     network: dict[str, Any]
@@ -216,9 +216,7 @@ def make_curriculum(section: Any, loss: Mapping[str, Any]) -> dict[str, Ramp]:
     """{argument of the loss: ramp}; only numbers that the loss really has can be ramped."""
     if not isinstance(section, Mapping):
         raise InputError(f"curriculum: {section!r} must be a section of keys and values")
-    numbers = [
-        name for name, value in loss.items() if isinstance(value, (int, float)) and not isinstance(value, bool)
-    ]
+    numbers = [name for name, value in loss.items() if isinstance(value, (int, float)) and not isinstance(value, bool)]
     ramps = {}
     for name, ramp in section.items():
         if name not in numbers:

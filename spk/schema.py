@@ -16,7 +16,7 @@ from spk.errors import InputError
 
 @dataclass(frozen=True)
 class Range:
-    """The values a number may take; use as `Annotated[float, Range(0, 1)]`. Both ends belong to it unless `above` is set."""
+    """The values a number may take; as in `Annotated[float, Range(0, 1)]`; its ends belong to it, `above` does not."""
 
     least: float = -math.inf
     most: float = math.inf
@@ -26,7 +26,11 @@ class Range:
         return self.least <= value <= self.most and value > self.above
 
     def __str__(self) -> str:
-        low = f"above {self.above:g}" if self.above > self.least else f"at least {self.least:g}" * (self.least > -math.inf)
+        low = (
+            f"above {self.above:g}"
+            if self.above > self.least
+            else f"at least {self.least:g}" * (self.least > -math.inf)
+        )
         high = f"at most {self.most:g}" * (self.most < math.inf)
         return " and ".join(part for part in (low, high) if part) or "any number"
 
@@ -55,11 +59,11 @@ def check_value(key: str, value: Any, annotation: Any) -> Any:
         return value
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
-        value = check_value(key, value, arguments[0])
+        checked = check_value(key, value, arguments[0])
         for bound in arguments[1:]:
-            if isinstance(bound, Range) and isinstance(value, (int, float)) and not bound.holds(value):
+            if isinstance(bound, Range) and isinstance(checked, (int, float)) and not bound.holds(checked):
                 raise InputError(f"{key}: {value!r} is out of range; allowed: {bound}")
-        return value
+        return checked
     if origin is typing.Literal:
         if value not in arguments:
             raise InputError(f"{key}: {value!r} is not known; {nearest(value, map(str, arguments))}")
@@ -100,7 +104,7 @@ def check_scalar(key: str, value: Any, kind: type) -> Any:
             number = math.nan
         if math.isfinite(number):
             return number
-    elif kind is int and not isinstance(value, bool) and isinstance(value, (int, float)) and value == int(value):
+    elif kind is int and not isinstance(value, bool) and isinstance(value, (int, float)) and value % 1 == 0:
         return int(value)
     elif isinstance(value, kind):
         return value
@@ -108,10 +112,12 @@ def check_scalar(key: str, value: Any, kind: type) -> Any:
     raise InputError(f"{key}: {value!r} must be {names.get(kind, kind.__name__)}")
 
 
-def check_arguments(key: str, values: Mapping[str, Any], target: Callable[..., Any], given: Iterable[str] = ()) -> dict[str, Any]:
+def check_arguments(
+    key: str, values: Mapping[str, Any], target: Callable[..., Any], given: Iterable[str] = ()
+) -> dict[str, Any]:
     """Check a config section against the parameters of `target` (a class, function or dataclass).
 
-    `given` names the parameters that the program itself fills in (a number of speakers, say): a config may not set them.
+    `given` names the parameters that the program itself fills in (a number of speakers, say); no config sets them.
     Returns every configurable argument, defaults filled in. Raises InputError for an unknown key, a wrong type, a value
     out of range, or a missing argument that has no default.
     """

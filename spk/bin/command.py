@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from spk.errors import InputError
 
@@ -25,7 +26,7 @@ def command(main: Callable[[], None]) -> Callable[[], None]:
     @functools.wraps(main)
     def wrapped() -> None:
         logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-        name = os.path.basename(sys.argv[0]).removesuffix(".py")
+        name = Path(sys.argv[0]).stem
         try:
             main()
         except InputError as error:

@@ -1,11 +1,11 @@
 """Which utterances make each training batch: N distinct speakers times M utterances, nothing dropped.
 
-An epoch offers every speaker's utterances (at most `max_utterances_per_speaker` of them, drawn anew each epoch) in groups
-of M. A batch takes N speakers at random, each with a weight of the groups it has left, as if all groups lay shuffled in
-one pile and a speaker that is in the batch already went back into it. The epoch ends when fewer than N speakers have
-groups left; those groups come first for their speakers in the next epoch, beside the speaker's full share, so that over
-epochs every utterance is used alike. (A speaker with more groups than the epoch has batches can never use them all; what
-it carries stays below twice its share.)
+An epoch offers every speaker's utterances (at most `max_utterances_per_speaker` of them, drawn anew each epoch) in
+groups of M. A batch takes N speakers at random, each with a weight of the groups it has left, as if all groups lay
+shuffled in one pile and a speaker that is in the batch already went back into it. The epoch ends when fewer than N
+speakers have groups left; those groups come first for their speakers in the next epoch, beside the speaker's full
+share, so that over epochs every utterance is used alike. (A speaker with more groups than the epoch has batches can never use them all;
+what it carries stays below twice its share.)
 
 Everything is a function of the seed, the epoch and what the epoch before left over, so that a resumed run sees the same
 batches.
@@ -61,8 +61,12 @@ class SpeakerSampler:
         self.seed = seed
         counts = np.bincount(self.speakers)
         short = counts < utterances_per_speaker
-        self.reused_speakers = np.flatnonzero(short & (counts > 0)) if reuse_utterances else np.array([], dtype=np.int64)
-        self.left_out_speakers = np.array([], dtype=np.int64) if reuse_utterances else np.flatnonzero(short & (counts > 0))
+        self.reused_speakers = (
+            np.flatnonzero(short & (counts > 0)) if reuse_utterances else np.array([], dtype=np.int64)
+        )
+        self.left_out_speakers = (
+            np.array([], dtype=np.int64) if reuse_utterances else np.flatnonzero(short & (counts > 0))
+        )
         usable = np.count_nonzero(counts) - len(self.left_out_speakers)
         if max_utterances_per_speaker is not None and max_utterances_per_speaker < utterances_per_speaker:
             raise InputError(
@@ -71,8 +75,8 @@ class SpeakerSampler:
             )
         if num_speakers_per_batch > usable:
             raise InputError(
-                f"batch.size: a batch needs {num_speakers_per_batch} distinct speakers ({utterances_per_speaker} utterances "
-                f"each), but only {usable} can be used for training; lower batch.size"
+                f"batch.size: a batch needs {num_speakers_per_batch} distinct speakers "
+                f"({utterances_per_speaker} utterances each), but only {usable} can be used; lower batch.size"
             )
         self._offered = self._groups_offered(counts)
         self.groups_per_epoch = int(self._offered.sum())
@@ -84,7 +88,9 @@ class SpeakerSampler:
 
     def _groups_offered(self, counts: np.ndarray) -> np.ndarray:
         """Groups that each speaker offers an epoch."""
-        most = counts if self.max_utterances_per_speaker is None else np.minimum(counts, self.max_utterances_per_speaker)
+        most = (
+            counts if self.max_utterances_per_speaker is None else np.minimum(counts, self.max_utterances_per_speaker)
+        )
         groups = most // self.utterances_per_speaker
         groups[self.reused_speakers] = 1
         return groups
@@ -95,7 +101,7 @@ class SpeakerSampler:
         return max(1, self.groups_per_epoch // self.num_speakers_per_batch)
 
     def _draw_groups(self, random: np.random.Generator, carried: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """This epoch's groups of utterances [G, M], sorted by speaker with carried ones first, and their speakers [G]."""
+        """This epoch's groups of utterances [G, M], sorted by speaker, carried ones first, and their speakers [G]."""
         size, num_speakers = self.utterances_per_speaker, len(self._offered)
         order = np.lexsort((random.random(len(self.speakers)), self.speakers))
         speakers = self.speakers[order]

@@ -16,7 +16,7 @@ BATCH_FRAMES = 8000  # frames of a batch, padding included: a bound on memory, a
 
 
 def length_batches(num_frames: np.ndarray, batch_frames: int) -> Iterator[np.ndarray]:
-    """Indices grouped so that lengths in a batch are alike and its padded frames stay under the bound (one at least)."""
+    """Indices grouped so that lengths in a batch are alike and its padded frames stay under the bound."""
     order = np.argsort(num_frames, kind="stable")[::-1]
     first = 0
     while first < len(order):
@@ -26,7 +26,7 @@ def length_batches(num_frames: np.ndarray, batch_frames: int) -> Iterator[np.nda
 
 
 def crop_starts(num_frames: int, evaluation: EvaluationConfig) -> np.ndarray:
-    """First frames of the K crops, at regular intervals from the first to the last that fits: SPEC of paper 2, section 3.4."""
+    """First frames of the K crops, at regular intervals from the first to the last that fits (paper 2, section 3.4)."""
     room = max(0, num_frames - evaluation.crop_frames)
     return np.linspace(0, room, evaluation.crops).astype(np.int64)
 
@@ -74,7 +74,9 @@ def embed(
             embeddings = embeddings.reshape(len(batch), evaluation.crops, -1)
         if not np.isfinite(embeddings).all():
             bad = batch[~np.isfinite(embeddings).reshape(len(batch), -1).all(axis=1)][0]
-            raise InputError(f"{reader.utterances[bad]}: its embedding is not finite; look at its features and at the model")
+            raise InputError(
+                f"{reader.utterances[bad]}: its embedding is not finite; look at its features and at the model"
+            )
         if result is None:
             result = np.empty((len(num_frames), *embeddings.shape[1:]), dtype=np.float32)
         result[batch] = embeddings

@@ -27,7 +27,9 @@ class Embedder(nn.Module):
 
     def forward(self, features_NTF: Tensor, lengths_N: Tensor | None = None) -> Tensor:
         if features_NTF.shape[1] < self.min_frames:
-            raise InputError(f"an input of {features_NTF.shape[1]} frames is too short: this network needs {self.min_frames}")
+            raise InputError(
+                f"an input of {features_NTF.shape[1]} frames is too short: this network needs {self.min_frames}"
+            )
         x_NFT = self.normalization(features_NTF.transpose(1, 2), lengths_N)
         return self.network(x_NFT.transpose(1, 2), lengths_N)
 

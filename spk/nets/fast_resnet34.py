@@ -1,7 +1,7 @@
 """Fast ResNet-34 of 'In defence of metric learning for speaker recognition', Interspeech 2020 (arXiv:2003.11982).
 
-A quarter of ResNet-34's channels, on 40 mel bins, with early strides. Full width, 512 dimensions, self-attentive pooling:
-1.4 M parameters, 0.45 G multiply-adds for 2 s.
+A quarter of ResNet-34's channels, on 40 mel bins, with early strides. At full width, 512 dimensions, self-attentive
+pooling: 1.4 M parameters, 0.45 G multiply-adds for 2 s.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 A batch of utterances of unequal lengths is padded at the end. A convolution wider than one frame, a max-pool or a mean
 over time would read the padding, so each of them gets its input with the padding set to zero, which is also what lies
-beyond the end of an utterance embedded alone (max-pools follow a ReLU, where zero never wins wrongly). `lengths` is None
-for a batch of equal lengths, and then nothing is masked.
+beyond the end of an utterance embedded alone (max-pools follow a ReLU, where zero never wins wrongly). `lengths` is
+None for a batch of equal lengths, and then nothing is masked.
 
 Letters: N utterances, C channels, F frequency bins, T frames.
 """

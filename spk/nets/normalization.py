@@ -56,8 +56,9 @@ class InstanceNormalization(nn.Module):
 
 @NORMALIZATIONS.register("global")
 class GlobalNormalization(nn.Module):
-    """Zero mean and unit variance of each bin over the training data, learnt as running statistics (batch norm, no affine map).
+    """Zero mean and unit variance of each bin over the training data, as running statistics.
 
+    Batch norm without an affine map.
     Keeps what an utterance's own mean tells of its speaker and of its channel, which `instance` removes.
     """
 

@@ -1,4 +1,4 @@
-"""The names of the networks. Every network takes `num_bins` from the front end; the rest of its arguments is its config."""
+"""The names of the networks. Every network takes `num_bins` from the front end; its other arguments are config."""
 
 from spk.registry import Registry
 

@@ -1,4 +1,4 @@
-"""Checkpoints: everything that training needs to go on as if it had never stopped, in one file that is whole or absent."""
+"""Checkpoints: everything that training needs to go on as if it had never stopped, in one whole file."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def save(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Tensors and plain values only (weights_only), on the CPU. InputError when the file is damaged or holds anything else."""
+    """Tensors and plain values only (weights_only), on the CPU. InputError for a damaged file or other content."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
@@ -51,7 +51,7 @@ def list_checkpoints(directory: Path) -> list[tuple[int, Path]]:
 
 
 def load_latest(directory: Path) -> dict[str, Any] | None:
-    """The newest checkpoint that can be read, or None when there is none. A damaged one is passed over, and that is said."""
+    """The newest checkpoint that can be read, or None when there is none. A damaged one is passed over, and said."""
     for _, path in reversed(list_checkpoints(directory)):
         try:
             return load(path)

@@ -70,7 +70,8 @@ def open_experiment(exp_dir: Path, config: SystemConfig, data_dir: Path, overrid
         return
     if different := config_differences(begun, config.as_dict()):
         raise InputError(
-            f"{exp_dir} was begun with another config ({'; '.join(different)}); name another directory, or delete this one"
+            f"{exp_dir} was begun with another config ({'; '.join(different)}); "
+            "name another directory, or delete this one"
         )
     recorded = json.loads((exp_dir / "run.json").read_text(encoding="utf-8"))["data_digests"]
     if changed := [name for name in DATA_FILES if recorded.get(name) != digests[name]]:
@@ -132,14 +133,16 @@ def cuda_name() -> str | None:
 
 @contextlib.contextmanager
 def locked(exp_dir: Path) -> Iterator[None]:
-    """Only one run in a directory at a time: InputError names who holds it. The kernel frees the lock of a dead process."""
+    """Only one run in a directory at a time: InputError names who holds it. A dead process holds none."""
     exp_dir.mkdir(parents=True, exist_ok=True)
     with open(exp_dir / ".lock", "a+", encoding="utf-8") as file:  # noqa: PTH123
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             file.seek(0)
-            raise InputError(f"{exp_dir} is in use by {file.read().strip() or 'another run'}; wait for it or stop it") from None
+            raise InputError(
+                f"{exp_dir} is in use by {file.read().strip() or 'another run'}; wait for it or stop it"
+            ) from None
         file.truncate(0)
         print(f"process {os.getpid()} on {socket.gethostname()}: {' '.join(sys.argv[:1])}", file=file, flush=True)
         yield

@@ -18,7 +18,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 class Logbook:
-    """One row of the CSV for each logged step; rows after the step that a run resumes from are dropped, as it makes them again."""
+    """One row of the CSV for each logged step; a resumed run drops the rows that it makes again."""
 
     def __init__(self, directory: Path, columns: list[str], step: int, total_steps: int) -> None:
         self.columns = ["step", *columns]

@@ -40,7 +40,10 @@ def one_cycle(
     first_divisor: Annotated[float, POSITIVE] = 25.0,
     last_divisor: Annotated[float, POSITIVE] = 1e4,
 ) -> LRScheduler:
-    """Up from lr / first_divisor over the fraction `rise`, then down to that / last_divisor: Smith and Topin (arXiv:1708.07120)."""
+    """Up from lr / first_divisor over the fraction `rise`, then down to that / last_divisor.
+
+    Smith and Topin, Super-Convergence (arXiv:1708.07120).
+    """
     return OneCycleLR(
         optimizer,
         max_lr=optimizer.param_groups[0]["lr"],

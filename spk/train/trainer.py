@@ -122,7 +122,15 @@ class Trainer:
             self.load_state_dict(state)
             log.info("going on from step %d of %d", self.step, self.total_steps)
         self.announce()
-        columns = ["epoch", "loss", "lr", "gradient_norm", *self.config.curriculum, "crops_per_second", "validation_eer"]
+        columns = [
+            "epoch",
+            "loss",
+            "lr",
+            "gradient_norm",
+            *self.config.curriculum,
+            "crops_per_second",
+            "validation_eer",
+        ]
         self.logbook = Logbook(self.exp_dir, columns, self.step, self.total_steps)
         dataset = CropDataset(
             self.training.reader, self.training.num_frames, self.training.labels, self.config.batch.crop_frames
@@ -202,7 +210,7 @@ class Trainer:
         return values
 
     def validate(self) -> float:
-        """EER of whole-utterance cosines between all pairs of the held-out speakers' utterances; keeps the best network."""
+        """EER of whole-utterance cosines between all pairs of held-out utterances; keeps the best network."""
         embeddings = embed(
             self.embedder,
             self.validation.reader,
@@ -248,7 +256,7 @@ class Trainer:
         sampler, batch = self.sampler, self.config.batch
         held_out = f"{len(self.validation.speakers)} held out, " if self.validation is not None else ""
         log.info(
-            "%d utterances of %d speakers (%s%d speakers with fewer than %d utterances give several crops of one, %d left out)",
+            "%d utterances of %d speakers (%s%d with fewer than %d utterances give several crops of one, %d left out)",
             len(self.training.labels),
             len(self.training.speakers),
             held_out,

@@ -16,7 +16,7 @@ from spk.errors import InputError
 
 @dataclass(frozen=True)
 class Utterances:
-    """Utterances of one purpose: their reader, frame counts [U], speakers [U] as 0..S-1, and the speakers' names [S]."""
+    """Utterances of one use: their reader, frame counts [U], speakers [U] as 0..S-1, and the speakers' names [S]."""
 
     reader: FeatureReader
     num_frames: np.ndarray
@@ -49,7 +49,8 @@ def read_training_data(
     random = np.random.default_rng([seed, 1])
     if validation.speakers and validation.speakers > len(speakers) - 2:
         raise InputError(
-            f"validation.speakers: {validation.speakers} of {len(speakers)} training speakers would leave fewer than 2 to train on"
+            f"validation.speakers: {validation.speakers} of {len(speakers)} training speakers would "
+            "leave fewer than 2 to train on"
         )
     held_out = random.permutation(speakers)[: validation.speakers]
     is_held_out = np.isin(names, held_out)

@@ -1,0 +1,214 @@
+"""Training as a command: it learns, it resumes bit for bit, and it refuses what cannot be right."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from spk.bin.train import main
+
+ROOT = Path(__file__).resolve().parents[3]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+def train_command(system_yaml, data_dir, exp, *overrides):
+    return [
+        *(sys.executable, "-m", "spk.bin.train", "--device", "cpu", "--config", system_yaml, *overrides),
+        *(data_dir, exp),
+    ]
+
+
+@dataclass
+class Finished:
+    returncode: int
+    stderr: str
+
+
+@pytest.fixture
+def train(monkeypatch, caplog):
+    """`train(system, data, exp, *overrides)` runs the command in this process, which is faster than a new one."""
+
+    def run(*arguments) -> Finished:
+        caplog.clear()
+        monkeypatch.setattr(sys, "argv", ["train", *map(str, train_command(*arguments)[3:])])
+        with caplog.at_level(logging.INFO):
+            try:
+                main()
+            except SystemExit as stopped:
+                return Finished(int(stopped.code is not None), f"{caplog.text}{stopped.code}")
+        return Finished(0, caplog.text)
+
+    return run
+
+
+def final(exp):
+    return torch.load(exp / "final.pt", weights_only=True)
+
+
+def assert_same_weights(first, second):
+    assert first["step"] == second["step"]
+    assert first["embedder"].keys() == second["embedder"].keys()
+    for name, value in first["embedder"].items():
+        assert torch.equal(value, second["embedder"][name]), name
+
+
+def test_a_run_killed_again_and_again_ends_with_the_same_bits(train, system_yaml, data_dir, tmp_path):
+    whole = train(system_yaml, data_dir, tmp_path / "whole")
+    assert whole.returncode == 0, whole.stderr
+    exp = tmp_path / "killed"
+    kills, seen = 0, -1
+    while kills < 4:
+        running = subprocess.Popen(
+            train_command(system_yaml, data_dir, exp), env=ENVIRONMENT, stderr=subprocess.DEVNULL
+        )
+        while running.poll() is None:
+            steps = sorted(int(path.stem.split("-")[1]) for path in (exp / "checkpoints").glob("step-*.pt"))
+            if steps and steps[-1] > seen and steps[-1] < 12:
+                seen = steps[-1]
+                running.send_signal(signal.SIGKILL)
+                kills += 1
+            time.sleep(0.001)
+        if running.returncode == 0:
+            break
+    assert kills >= 1
+    assert train(system_yaml, data_dir, exp).returncode == 0
+    assert_same_weights(final(tmp_path / "whole"), final(exp))
+    rows = {
+        name: list(csv.DictReader((path / "training.csv").open()))
+        for name, path in [("whole", tmp_path / "whole"), ("killed", exp)]
+    }
+    for one, other in zip(rows["whole"], rows["killed"], strict=True):
+        assert {**one, "crops_per_second": ""} == {**other, "crops_per_second": ""}
+
+
+def test_a_terminated_run_saves_and_can_go_on(system_yaml, data_dir, tmp_path):
+    exp = tmp_path / "exp"
+    overrides = ["--train.steps", "400", "--train.save_every", "400", "--validation.speakers", "0"]
+    running = subprocess.Popen(
+        train_command(system_yaml, data_dir, exp, *overrides), env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
+    )
+    while not (exp / "training.csv").exists() or len((exp / "training.csv").read_text().splitlines()) < 4:
+        assert running.poll() is None
+        time.sleep(0.05)
+    running.terminate()
+    message = running.communicate(timeout=60)[1]
+    assert running.returncode == 143, message
+    assert "start again to go on" in message
+    assert len(list((exp / "checkpoints").glob("step-*.pt"))) == 1
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(train, system_yaml, data_dir, tmp_path):
+    for name, seed in [("a", "5"), ("b", "5"), ("c", "6")]:
+        assert train(system_yaml, data_dir, tmp_path / name, "--seed", seed).returncode == 0
+    assert_same_weights(final(tmp_path / "a"), final(tmp_path / "b"))
+    weights = [final(tmp_path / name)["embedder"]["network.embedding.weight"] for name in "ac"]
+    assert not torch.equal(*weights)
+
+
+def test_it_learns_to_tell_the_speakers_apart(train, system_yaml, data_dir, tmp_path):
+    done = train(system_yaml, data_dir, tmp_path / "exp", "--train.steps", "80", "--normalization.name", "none")
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.DictReader((tmp_path / "exp" / "training.csv").open()))
+    early, late = (np.mean([float(row["loss"]) for row in part]) for part in (rows[:4], rows[-4:]))
+    assert late < 0.7 * early
+
+
+def test_finished_training_is_not_done_again(train, system_yaml, data_dir, tmp_path):
+    exp = tmp_path / "exp"
+    assert train(system_yaml, data_dir, exp).returncode == 0
+    before = (exp / "final.pt").stat().st_mtime_ns
+    again = train(system_yaml, data_dir, exp)
+    assert again.returncode == 0
+    assert "already trained" in again.stderr
+    assert (exp / "final.pt").stat().st_mtime_ns == before
+
+
+def test_another_config_or_other_data_in_the_same_directory_is_refused(train, system_yaml, data_dir, tmp_path):
+    exp = tmp_path / "exp"
+    assert train(system_yaml, data_dir, exp).returncode == 0
+    changed = train(system_yaml, data_dir, exp, "--loss.margin", "0.3")
+    assert changed.returncode == 1
+    assert "loss.margin: 0.2 -> 0.3" in changed.stderr
+    lines = (data_dir / "utt2spk").read_text().splitlines()
+    (data_dir / "utt2spk").write_text("\n".join([*lines[:-1], "s7-3 s6"]) + "\n")
+    other = train(system_yaml, data_dir, exp)
+    assert other.returncode == 1
+    assert "utt2spk" in other.stderr
+    assert "other data" in other.stderr
+
+
+def test_a_damaged_checkpoint_is_passed_over(train, system_yaml, data_dir, tmp_path):
+    assert train(system_yaml, data_dir, tmp_path / "whole").returncode == 0
+    exp = tmp_path / "exp"
+    assert train(system_yaml, data_dir, exp).returncode == 0
+    (exp / "final.pt").unlink()
+    last = sorted((exp / "checkpoints").glob("step-*.pt"))[-1]
+    last.write_bytes(last.read_bytes()[: last.stat().st_size // 2])
+    again = train(system_yaml, data_dir, exp)
+    assert again.returncode == 0, again.stderr
+    assert "going back to the checkpoint before it" in again.stderr
+    assert_same_weights(final(tmp_path / "whole"), final(exp))
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_batch_saved(train, system_yaml, data_dir, tmp_path):
+    done = train(system_yaml, data_dir, tmp_path / "exp", "--optimizer.lr", "1e30", "--schedule.name", "constant")
+    assert done.returncode == 1
+    assert "the loss is" in done.stderr
+    listed = next((tmp_path / "exp").glob("not_finite_step_*.txt")).read_text().split()
+    assert len(listed) == 4
+    assert set(listed) <= {line.split()[0] for line in (data_dir / "utt2spk").read_text().splitlines()}
+
+
+@pytest.mark.parametrize(
+    "overrides, message",
+    [
+        (["--loss.margin", "-1"], "loss.margin: -1 is out of range; allowed: at least 0"),
+        (["--loss.margn", "0.2"], "loss.margn: unknown key; did you mean 'margin'?"),
+        (["--batch.size", "many"], "batch.size: 'many' must be a whole number"),
+        (["--batch.size", "7"], "batch.size: a batch needs 7 distinct speakers"),
+        (["--features.name", "fbank41"], "no front end is named 'fbank41'; did you mean 'fbank40'?"),
+        (["--train.epochs", "3"], "exactly one of train.epochs and train.steps"),
+        (["--validation.speakers", "7"], "would leave fewer than 2 to train on"),
+        (["--curriculum.scael.start", "1"], "curriculum.scael: dam_softmax has no such number; did you mean 'scale'?"),
+        (["--features.name", "spectrogram257"], "the features there are others than the system's"),
+    ],
+)
+def test_what_cannot_be_right_is_refused_in_one_line_before_any_work(
+    train, system_yaml, data_dir, tmp_path, overrides, message
+):
+    done = train(system_yaml, data_dir, tmp_path / "exp", *overrides)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert not (tmp_path / "exp" / "config.yaml").exists()
+
+
+def test_a_held_lock_says_who_holds_it(train, system_yaml, data_dir, tmp_path):
+    exp = tmp_path / "exp"
+    exp.mkdir()
+    script = f"""
+import pathlib, time
+from spk.train.experiment import locked
+with locked(pathlib.Path({str(exp)!r})):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+    holder = subprocess.Popen([sys.executable, "-c", script], env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout.readline() == "held\n"
+        done = train(system_yaml, data_dir, exp)
+    finally:
+        holder.kill()
+        holder.wait()
+    assert done.returncode == 1
+    assert f"in use by process {holder.pid}" in done.stderr
