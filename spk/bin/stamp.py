@@ -15,7 +15,9 @@ from spk.data.stamp import describe_inputs, differences, write_stamp
 
 @command
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="stamp", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="stamp", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("action", choices=["check", "write"])
     parser.add_argument("stamp")
     parser.add_argument("--file", nargs="+", action="extend", default=[])

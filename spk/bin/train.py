@@ -22,7 +22,9 @@ STOPPED = 143  # 128 + SIGTERM: stopped from outside, can be started again
 
 @command
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--config", required=True)
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("data")
@@ -43,7 +45,13 @@ def main() -> None:
             open_experiment(exp_dir, config, data_dir, overrides, options.config)
             log.info("%s: already trained", exp_dir / "final.pt")
             return
-        run(config, data_dir, exp_dir, options.device, lambda: open_experiment(exp_dir, config, data_dir, overrides, options.config))
+        run(
+            config,
+            data_dir,
+            exp_dir,
+            options.device,
+            lambda: open_experiment(exp_dir, config, data_dir, overrides, options.config),
+        )
 
 
 def run(config: SystemConfig, data_dir: Path, exp_dir: Path, device_name: str, open_directory) -> None:
@@ -72,7 +80,7 @@ def run(config: SystemConfig, data_dir: Path, exp_dir: Path, device_name: str, o
 
 
 def split_overrides(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """Options with a dot in their name, each with its value, apart from the rest; `--seed` and such count as overrides too."""
+    """Options with a dot in their name, each with its value, apart from the rest; `--seed` is one too."""
     rest, overrides = [], []
     position = 0
     while position < len(arguments):
@@ -94,9 +102,13 @@ def check_features(config: SystemConfig, data_dir: Path) -> None:
     if not path.exists():
         raise InputError(f"{path}: no such file; run steps/make_feats {data_dir} first")
     there = read_yaml(path)
-    if different := [name for name in config.features if config.features[name] != there.get(name, config.features[name])]:
+    if different := [
+        name for name in config.features if config.features[name] != there.get(name, config.features[name])
+    ]:
         pairs = ", ".join(f"{name} {there.get(name)!r}, wanted {config.features[name]!r}" for name in different)
-        raise InputError(f"{path}: the features there are others than the system's: {pairs}; run steps/make_feats again")
+        raise InputError(
+            f"{path}: the features there are others than the system's: {pairs}; run steps/make_feats again"
+        )
 
 
 def pick_device(name: str):

@@ -4,8 +4,8 @@ An epoch offers every speaker's utterances (at most `max_utterances_per_speaker`
 groups of M. A batch takes N speakers at random, each with a weight of the groups it has left, as if all groups lay
 shuffled in one pile and a speaker that is in the batch already went back into it. The epoch ends when fewer than N
 speakers have groups left; those groups come first for their speakers in the next epoch, beside the speaker's full
-share, so that over epochs every utterance is used alike. (A speaker with more groups than the epoch has batches can never use them all;
-what it carries stays below twice its share.)
+share, so that over epochs every utterance is used alike. (A speaker with more groups than the epoch
+has batches can never use them all; what it carries stays below twice its share.)
 
 Everything is a function of the seed, the epoch and what the epoch before left over, so that a resumed run sees the same
 batches.
