@@ -30,4 +30,4 @@ class Fbank40(ShortTimeFourier):
         self.register_buffer("filters", filters, persistent=False)
 
     def analyse(self, frames_NTL: Tensor) -> Tensor:
-        return (self.magnitudes(frames_NTL).square() @ self.filters + self.floor).log()
+        return (self.power(frames_NTL) @ self.filters + self.floor).log()

@@ -22,7 +22,7 @@ def window_of(name: Window, length: int, *, periodic: bool) -> Tensor:
 
 
 class ShortTimeFourier(FrontEnd):
-    """Frames of n_fft samples every frame_shift, whose middle frame_length samples the window weights; magnitudes.
+    """Frames of n_fft samples every frame_shift, whose middle frame_length samples the window weights.
 
     Centred: frame t has its middle at sample t * frame_shift, the wave's ends are reflected (without the end sample),
     and T = 1 + samples // frame_shift. Otherwise frame t begins at sample t * frame_shift, and T = 1 + (samples -
@@ -49,6 +49,7 @@ class ShortTimeFourier(FrontEnd):
             waves_NS = F.pad(waves_NS[:, None], (self.n_fft // 2, self.n_fft // 2), mode="reflect")[:, 0]
         return waves_NS.unfold(1, self.n_fft, self.frame_shift)
 
-    def magnitudes(self, frames_NTL: Tensor) -> Tensor:
-        """[N, T, n_fft] -> |X|: [N, T, n_fft // 2 + 1]."""
-        return torch.fft.rfft(frames_NTL * self.window).abs()
+    def power(self, frames_NTL: Tensor) -> Tensor:
+        """[N, T, n_fft] -> |X|^2: [N, T, n_fft // 2 + 1]."""
+        spectrum = torch.fft.rfft(frames_NTL * self.window)
+        return spectrum.real.square() + spectrum.imag.square()

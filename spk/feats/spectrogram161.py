@@ -28,5 +28,5 @@ class Spectrogram161(ShortTimeFourier):
         self.compression = EIGHT_BITS if spectrum == "log_power" else SIXTEEN_BITS
 
     def analyse(self, frames_NTL: Tensor) -> Tensor:
-        magnitudes = self.magnitudes(frames_NTL)
-        return (magnitudes.square() + self.floor).log() if self.spectrum == "log_power" else magnitudes
+        power = self.power(frames_NTL)
+        return (power + self.floor).log() if self.spectrum == "log_power" else power.sqrt()

@@ -23,4 +23,4 @@ class Spectrogram257(ShortTimeFourier):
         super().__init__(window, periodic=True, frame_length=400, n_fft=512, centred=False)
 
     def analyse(self, frames_NTL: Tensor) -> Tensor:
-        return self.magnitudes(frames_NTL)
+        return self.power(frames_NTL).sqrt()

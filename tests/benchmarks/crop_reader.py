@@ -1,8 +1,8 @@
 """Crops a second: FeatureReader against reading whole matrices with kaldiio and cutting the crop out.
 
 Usage: python3 tests/benchmarks/crop_reader.py [--utterances 400] [--frames 800] [--dim 40] [--crop 200] [--batch 256]
-Both read the same random batches from the same arks on one thread, by turns; the files are in the page cache. Prints for
-each format the crops a second of both (median over rounds) and their ratio.
+Both read the same random batches from the same arks on one thread, by turns; the files are in the page cache. Prints
+for each format the crops a second of both (median over rounds) and their ratio.
 """
 
 from __future__ import annotations
