@@ -8,7 +8,7 @@
 #   --enroll-data DIR[,DIR...]  where the enrolled side of the trials is, one for each of --test-data (default: the same)
 #   --trials FILE[,FILE...]     these lists instead, for one test directory
 #   --model EXP                 the trained system, say ../voxceleb/exp/vox2_dev/rescnn_dam; then nothing is trained here
-#   --config FILE               without --model: the system (default ../voxceleb/conf/rescnn_dam.yaml)
+#   --config FILE               without --model: the system (default ../voxceleb/conf/fast_resnet34_dam.yaml)
 #   --loss.margin 0.3           without --model: any key of the config on the command line wins over the file
 #   --lda true|false            score by cosine after LDA, too, trained on the training set's embeddings (default false)
 #   --stage N                   begin with this stage (default 0)
@@ -50,7 +50,7 @@ if [ -n "$model" ]; then
   config=$model/config.yaml
   exp=${exp:-exp/$(basename "$train_data")/$(basename "$model")}
 else
-  config=${config:-../voxceleb/conf/rescnn_dam.yaml}
+  config=${config:-../voxceleb/conf/fast_resnet34_dam.yaml}
   exp=${exp:-exp/$(basename "$train_data")/$(name_of_system "$config" "${overrides[@]}")}
   model=$exp
 fi

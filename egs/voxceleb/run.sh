@@ -6,7 +6,7 @@
 #   --train-data DIR          what to train on, say VoxCeleb2's dev part
 #   --test-data DIR[,DIR...]  what to test on; every file trials or trials_<name> in it is a list
 #   --trials FILE[,FILE...]   these lists instead, for one test directory
-#   --config FILE             the system (default conf/rescnn_dam.yaml)
+#   --config FILE             the system (default conf/fast_resnet34_dam.yaml)
 #   --loss.margin 0.3         any key of the config on the command line wins over the file; so do --seed 2, --batch.size 64
 #   --lda true|false          score by cosine after LDA, too, trained on the training set's embeddings (default false)
 #   --stage N                 begin with this stage (default 0)
@@ -29,7 +29,7 @@ overrides=()
 . ./cmd.sh
 . system_options.sh
 
-config=${config:-conf/rescnn_dam.yaml}
+config=${config:-conf/fast_resnet34_dam.yaml}
 
 if in_stage 0 "corpora"; then
   echo "nothing to do: prepared data directories are expected (--train-data, --test-data)" >&2
