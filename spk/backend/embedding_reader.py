@@ -10,12 +10,12 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from spk.data.ark import Scp, map_file, read_header, read_vectors, where
-from spk.data.ark_format import DTYPES, Kind
+from spk.data.ark import MOST_MAPS, Scp, map_file, read_vectors
+from spk.data.ark_format import DTYPES, LONGEST_HEADER, Kind, parse_header
 from spk.data.data_dir import read_table
 from spk.errors import InputError
 
-UTTERANCES_PER_BLOCK = 4096
+UTTERANCES_PER_BLOCK = 512
 NUM_LISTED = 5
 
 
@@ -48,31 +48,34 @@ def map_embeddings(
     others, not finite, or of length 0.
     """
     result: NDArray[np.floating] | None = None
-    for first, crops in embedding_blocks(directory, utterances):
-        refuse_not_finite(crops, "has a value that is not finite; look at its features", directory, utterances[first:])
+    for rows, crops in embedding_blocks(directory, utterances):
+        refuse_not_finite(crops, "has a value that is not finite; look at its features", directory, utterances, rows)
         with np.errstate(divide="ignore", invalid="ignore"):
             mapped = function(crops)
-        refuse_not_finite(mapped, "is all zeros, it has no direction", directory, utterances[first:])
+        refuse_not_finite(mapped, "is all zeros, it has no direction", directory, utterances, rows)
         if result is None:
             result = np.empty((len(utterances), *mapped.shape[1:]), mapped.dtype)
-        result[first : first + len(crops)] = mapped
+        result[rows] = mapped
     if result is None:
         raise InputError(f"{directory}: no utterance is asked for")
     return result
 
 
-def refuse_not_finite(values: NDArray[np.floating], what: str, directory: object, utterances: Sequence[str]) -> None:
+def refuse_not_finite(
+    values: NDArray[np.floating], what: str, directory: object, utterances: Sequence[str], rows: NDArray[np.int64]
+) -> None:
+    """Raise InputError naming the utterance whose values, those of utterances[rows], are not all finite."""
     finite = np.isfinite(values).reshape(len(values), -1).all(axis=1)
     if not finite.all():
         count = np.count_nonzero(~finite)
         more = f" (and so have {count - 1} more)" if count > 1 else ""
-        raise InputError(f"{directory}: the embedding of {utterances[int(np.argmin(finite))]!r} {what}{more}")
+        raise InputError(f"{directory}: the embedding of {utterances[rows[np.argmin(finite)]]!r} {what}{more}")
 
 
 def embedding_blocks(
     directory: str | os.PathLike[str], utterances: Sequence[str]
-) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """The index of a block's first utterance, and its crop embeddings [n, K, D]."""
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    """Indices [n] of some utterances and their crop embeddings [n, K, D]; block by block, as they lie in the arks."""
     scp_path = embedding_scp(directory)
     try:
         scp = Scp(scp_path, utterances)
@@ -84,34 +87,47 @@ def embedding_blocks(
             message = f"{scp_path} has no embedding of {len(missing)} utterances ({some})"
             raise MissingEmbeddings(message, missing) from None
         raise
-    arks = [map_file(path, os.fspath(scp_path)) for path in scp.paths]
+    arks = [map_file(path, os.fspath(scp_path)) for path in scp.paths] if len(scp.paths) <= MOST_MAPS else []
+    order = np.lexsort((scp.offsets, scp.path_ids))
     for first in range(0, len(scp), UTTERANCES_PER_BLOCK):
-        block = slice(first, first + UTTERANCES_PER_BLOCK)
-        crops = gather_equal_records(scp, arks, block)
+        rows = order[first : first + UTTERANCES_PER_BLOCK]
+        crops = gather_equal_records(scp, arks, rows) if arks else None
         if crops is None:
-            crops = read_vectors(scp_path, scp.utterances[block])[1]
-            crops = crops[:, None, :] if crops.ndim == 2 else crops
-        yield first, crops
+            break
+        yield rows, crops
+    else:
+        return
+    # Text, float64, another shape or a damaged record: read one by one, which is slower and knows what is wrong.
+    embeddings = read_vectors(scp_path, utterances)[1]
+    embeddings = embeddings[:, None, :] if embeddings.ndim == 2 else embeddings
+    for start in range(first, len(scp), UTTERANCES_PER_BLOCK):
+        rows = order[start : start + UTTERANCES_PER_BLOCK]
+        yield rows, embeddings[rows]
 
 
-def gather_equal_records(scp: Scp, arks: Sequence[NDArray[np.uint8]], block: slice) -> NDArray[np.float32] | None:
-    """Crop embeddings [n, K, D] of a block of `scp` in one gather per ark, or None unless all headers are the same.
+def gather_equal_records(
+    scp: Scp, arks: Sequence[NDArray[np.uint8]], rows: NDArray[np.int64]
+) -> NDArray[np.float32] | None:
+    """Crop embeddings [n, K, D] of these rows of `scp` in one gather per ark, or None unless all headers are the same.
 
     Embeddings are float32 records of one shape: the bytes of all headers equal those of the first utterance's, and the
     values lie as far behind them.
     """
-    header = read_header(arks[scp.path_ids[0]], int(scp.offsets[0]), where(scp, 0))
+    start = arks[scp.path_ids[0]][scp.offsets[0] : scp.offsets[0] + LONGEST_HEADER]
+    try:
+        header = parse_header(start.tobytes())
+    except ValueError:
+        return None
     if header.kind not in (Kind.FV, Kind.FM):
         return None
-    head = arks[scp.path_ids[0]][scp.offsets[0] : scp.offsets[0] + header.size]
-    path_ids, offsets = scp.path_ids[block], scp.offsets[block]
+    path_ids, offsets = scp.path_ids[rows], scp.offsets[rows]
     shape = (1, header.rows) if header.kind == Kind.FV else (header.rows, header.columns)
     crops = np.empty((len(offsets), *shape), DTYPES[header.kind])
     for path_id in np.unique(path_ids):
         ark, here = arks[path_id], path_ids == path_id
         if (offsets[here] + header.end > len(ark)).any():
             return None
-        if (sliding_window_view(ark, header.size)[offsets[here]] != head).any():
+        if (sliding_window_view(ark, header.size)[offsets[here]] != start[: header.size]).any():
             return None
         values = sliding_window_view(ark, header.end - header.size)[offsets[here] + header.size]
         crops[here] = values.view(crops.dtype).reshape(-1, *shape)

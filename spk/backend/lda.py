@@ -86,13 +86,19 @@ def train_lda(
 
     scikit-learn's LinearDiscriminantAnalysis with solver 'eigen': the generalised eigenvectors of the between- and the
     within-speaker covariance, both divided by N; it equals Kaldi's ivector-compute-lda with --total-covariance-factor=0
-    up to the signs of the rows. `shrinkage` mixes the within-speaker covariance with a multiple of the unit matrix: a
-    share in 0 ... 1, 'auto' for Ledoit and Wolf's, None for none.
+    up to the signs of the rows. `shrinkage` is the share, in 0 ... 1, that a multiple of the unit matrix gets in the
+    within-speaker covariance; 'auto' estimates it (Ledoit and Wolf, 2004) from utterances less their speakers' means.
     Raises: InputError when the within-speaker covariance is singular.
     """
+    from sklearn.covariance import ledoit_wolf_shrinkage
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
     mean = embeddings.mean(axis=0, dtype=np.float64)
+    if shrinkage == "auto":
+        sums = np.zeros((speakers.max() + 1, embeddings.shape[1]))
+        np.add.at(sums, speakers, embeddings)
+        means = sums / np.maximum(np.bincount(speakers), 1)[:, None]
+        shrinkage = ledoit_wolf_shrinkage(embeddings - means[speakers], assume_centered=True)
     lda = LinearDiscriminantAnalysis(solver="eigen", shrinkage=shrinkage, n_components=dim)
     try:
         lda.fit(embeddings - mean, speakers)

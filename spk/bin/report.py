@@ -17,7 +17,7 @@ from spk.bin.command import command
 from spk.data.stamp import describe_inputs, differences, write_stamp
 from spk.metrics.error_rates import error_rates
 from spk.report.results import ScoreFile, find_scores, results_of, write_results
-from spk.report.table import results_table
+from spk.report.table import COLUMNS, results_table
 
 log = logging.getLogger(__name__)
 
@@ -40,18 +40,22 @@ def main() -> None:
 
 
 def write_output(folder: Path, rows: Sequence[dict[str, Any]], title: str, score_files: Sequence[ScoreFile]) -> None:
-    """The joint table and the figures; figures are drawn again only when a score file has changed."""
-    write_results(folder, rows, title)
+    """The joint table and the figures, unless they are there and no score file has changed since."""
     test_sets = list(dict.fromkeys(scores.test_set for scores in score_files))
-    figures = [path for test_set in test_sets for path in figure_paths(folder, test_set)]
+    made = [folder / "results.json", folder / "results.md"]
+    made += [path for test_set in test_sets for path in figure_paths(folder, test_set)]
     labels = {f"row {number}": label(scores) for number, scores in enumerate(score_files)}
-    inputs = describe_inputs((path for scores in score_files for path in scores.inputs()), labels)
-    if differences(folder / ".figures.done", inputs) == [] and all(path.exists() for path in figures):
+    inputs = describe_inputs(
+        (path for scores in score_files for path in scores.inputs()),
+        {"title": title, "columns": ", ".join(COLUMNS), **labels},
+    )
+    if differences(folder / ".report.done", inputs) == [] and all(path.exists() for path in made):
         return
+    write_results(folder, rows, title)
     for test_set in test_sets:
         draw(folder, test_set, (scores for scores in score_files if scores.test_set == test_set))
         log.info("%s", ", ".join(map(str, figure_paths(folder, test_set))))
-    write_stamp(folder / ".figures.done", inputs)
+    write_stamp(folder / ".report.done", inputs)
 
 
 def figure_paths(folder: Path, test_set: str) -> list[Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from itertools import combinations
+from itertools import combinations, pairwise
 
 
 def operating_points(targets: list[float], nontargets: list[float]) -> list[tuple[Fraction, Fraction]]:
@@ -28,7 +28,7 @@ def crossing(a: tuple[Fraction, Fraction], b: tuple[Fraction, Fraction]) -> Frac
 
 def naive_eer(targets: list[float], nontargets: list[float]) -> Fraction:
     points = operating_points(targets, nontargets)
-    rates = [crossing(a, b) for a, b in zip(points, points[1:], strict=False)]
+    rates = [crossing(a, b) for a, b in pairwise(points)]
     return next(rate for rate in rates if rate is not None)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from unit.metrics.naive import naive_eer, naive_min_dcf, naive_rocch_eer, operating_points
 
 from spk.errors import InputError
 from spk.metrics.eer import eer
@@ -15,7 +16,6 @@ from spk.metrics.error_rates import error_rates
 from spk.metrics.min_dcf import min_dcf
 from spk.metrics.rocch_eer import rocch_eer
 from spk.metrics.summary import summary
-from unit.metrics.naive import naive_eer, naive_min_dcf, naive_rocch_eer, operating_points
 
 # Few distinct values, so that ties within and across the two kinds are common.
 TIED = st.lists(st.integers(-4, 4), min_size=1, max_size=20)

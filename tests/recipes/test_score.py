@@ -1,0 +1,207 @@
+"""The steps after the embeddings: what they write, what they refuse, and when they do nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import kaldiio
+import numpy as np
+import pytest
+
+from spk.embed.write import write_embeddings
+
+SPEAKERS = [f"s{n}" for n in range(6)]
+UTTERANCES = [f"{speaker}-{n}" for speaker in SPEAKERS for n in range(5)]
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    """data/test with trials of all pairs, data/train, and embeddings of 6 speakers in exp/net."""
+    random = np.random.default_rng(0)
+    means = dict(zip(SPEAKERS, 3 * random.standard_normal((6, 8)), strict=True))
+    embeddings = np.stack([means[name[:2]] + random.standard_normal(8) for name in UTTERANCES]).astype(np.float32)
+    for name in ("train", "test"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        (tmp_path / "data" / name / "utt2spk").write_text("".join(f"{u} {u[:2]}\n" for u in UTTERANCES))
+        write_embeddings(str(tmp_path / "exp" / "net" / f"embeddings_{name}" / "embedding"), UTTERANCES, embeddings)
+    pairs = [(a, b) for i, a in enumerate(UTTERANCES) for b in UTTERANCES[:i]]
+    lines = [f"{a} {b} {'target' if a[:2] == b[:2] else 'nontarget'}\n" for a, b in pairs]
+    (tmp_path / "data" / "test" / "trials").write_text("".join(lines))
+    return tmp_path
+
+
+TRAIN_LDA = "train_lda data/train exp/net/embeddings_train exp/net/backend_lda"
+SCORE = "score data/test/trials exp/net/embeddings_test exp/net/embeddings_test exp/net/scores_test_cosine"
+SCORE_LDA = SCORE.replace("score ", "score --backend-dir exp/net/backend_lda ").replace("_cosine", "_lda_cosine")
+
+
+def made(folder: Path) -> dict[str, int]:
+    """name -> time of change in ns."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {os.fspath(path.relative_to(folder)): path.stat().st_mtime_ns for path in files}
+
+
+def test_from_embeddings_to_a_table_and_the_second_time_nothing(work, shell):
+    line = f"{TRAIN_LDA}; {SCORE}; {SCORE_LDA}; report --title 'All pairs' --output out exp/net"
+    first = shell(line, check=True)
+    files = made(work)
+    table = first.stdout.splitlines()
+    assert table[0] == "# All pairs"
+    assert [row.split("|")[1:6] for row in table[4:]] == [
+        [" net    ", " test     ", " cosine     ", "      60 ", "         375 "],
+        [" net    ", " test     ", " lda_cosine ", "      60 ", "         375 "],
+    ]
+    assert len((work / "exp/net/scores_test_cosine").read_text().splitlines()) == 60 + 375
+    results = json.loads((work / "exp/net/results.json").read_text())
+    assert 0 < results[1]["eer"] < results[0]["eer"] < 0.3  # LDA saw these very speakers
+    assert {"results.md", "results.json", "det_test.png", "histogram_test.png"} <= {
+        path.name for path in (work / "out").iterdir()
+    }
+    assert not list(work.rglob("*.partial"))
+
+    second = shell(line, check=True)
+    assert second.stderr.count("already made") == 3
+    assert second.stdout == first.stdout
+    assert made(work) == files
+
+
+def test_the_scores_are_cosines_in_the_order_of_the_trials(work, shell):
+    shell(SCORE, check=True)
+    embeddings = kaldiio.load_scp(str(work / "exp/net/embeddings_test/embedding.scp"))
+    trials = (work / "data/test/trials").read_text().splitlines()
+    scores = (work / "exp/net/scores_test_cosine").read_text().splitlines()
+    for trial, line in zip(trials, scores, strict=True):
+        enroll, test, score = line.split()
+        assert trial.split()[:2] == [enroll, test]
+        x, y = embeddings[enroll], embeddings[test]
+        assert float(score) == pytest.approx(x @ y / np.linalg.norm(x) / np.linalg.norm(y), abs=1e-6)
+    description = json.loads((work / "exp/net/scores_test_cosine.json").read_text())
+    assert description["trials"] == "data/test/trials"
+    assert description["num_trials"] == len(trials)
+
+
+def test_what_changed_is_said_and_the_scores_are_made_again(work, shell):
+    shell(f"{TRAIN_LDA}; {SCORE_LDA}", check=True)
+    before = (work / "exp/net/scores_test_lda_cosine").read_bytes()
+    finished = shell(f"{TRAIN_LDA.replace('lda ', 'lda --lda-dim 2 ', 1)}; {SCORE_LDA}", check=True)
+    assert "made again, because this changed: lda_dim" in finished.stderr
+    assert "made again, because this changed: exp/net/backend_lda/.done" in finished.stderr
+    assert (work / "exp/net/scores_test_lda_cosine").read_bytes() != before
+
+
+def refused(finished, *parts: str) -> None:
+    assert finished.returncode == 1, finished.stderr
+    assert "Traceback" not in finished.stderr
+    for part in parts:
+        assert part in finished.stderr
+
+
+def no_scores(work: Path) -> bool:
+    return not list((work / "exp/net").glob("scores_test_cosine")) and not list(work.rglob("*.done"))
+
+
+def test_a_trial_naming_unknown_utterances_is_counted_and_listed(work, shell):
+    trials = work / "data/test/trials"
+    trials.write_text(trials.read_text() + "s0-0 who target\nwhat s1-0 nontarget\nwho what nontarget\n")
+    refused(
+        shell(SCORE),
+        "data/test/trials: 3 of 438 trials cannot be scored",
+        "no embedding of 2 utterances (who, what)",
+        "exp/net/scores_test_cosine.missing",
+    )
+    assert (work / "exp/net/scores_test_cosine.missing").read_text() == "who\nwhat\n"
+    assert no_scores(work)
+
+
+def test_an_unknown_label_is_refused_with_its_line(work, shell):
+    trials = work / "data/test/trials"
+    trials.write_text(trials.read_text() + "s0-0 s0-1 imposter\n")
+    refused(shell(SCORE), "data/test/trials:436: label 'imposter' is not known")
+    assert no_scores(work)
+
+
+def test_a_nan_in_an_embedding_names_its_utterance(work, shell):
+    vectors = np.ones((len(UTTERANCES), 8))
+    vectors[7, 3] = np.nan
+    write_embeddings(str(work / "exp/net/embeddings_test/embedding"), UTTERANCES, vectors)
+    refused(shell(SCORE), f"the embedding of '{UTTERANCES[7]}' has a value that is not finite")
+    assert no_scores(work)
+
+
+def test_embeddings_of_another_dimension_than_the_back_end_are_refused(work, shell):
+    shell(TRAIN_LDA, check=True)
+    write_embeddings(str(work / "exp/net/embeddings_test/embedding"), UTTERANCES, np.ones((len(UTTERANCES), 5)))
+    refused(shell(SCORE_LDA), "embeddings have 5 dimensions, but the back-end was trained on 8")
+
+
+def test_scores_of_an_earlier_run_do_not_outlive_a_failed_one(work, shell):
+    shell(SCORE, check=True)
+    (work / "data/test/trials").write_text("s0-0 who target\n")
+    refused(shell(SCORE), "no embedding of 1 utterances (who)")
+    assert no_scores(work)
+    refused(shell("report exp/net"), "exp/net: has no scores_*.json")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (SCORE.replace("score ", "score --backend cosin ", 1), "did you mean 'cosine'?"),
+        (SCORE.replace("score ", "score --length-normalize false ", 1), "length_normalize: unknown key"),
+        ("score data/test/trials", "it takes 4 arguments, not 1"),
+        (SCORE.replace("/trials", "/nowhere"), "data/test/nowhere: no such file"),
+        (TRAIN_LDA.replace("lda ", "lda --lda-dim 6 ", 1), "--lda-dim 6: allowed are 1 to 5, less than the 6 speakers"),
+        (TRAIN_LDA.replace("lda ", "lda --lda-dim many ", 1), "--lda-dim: 'many' must be a whole number or auto"),
+        (TRAIN_LDA.replace("lda ", "lda --shrinkage 2 ", 1), "--shrinkage: '2' is out of range"),
+        ("report", "it takes the folder of a system"),
+    ],
+)
+def test_a_wrong_command_line_is_refused(work, shell, line, message):
+    refused(shell(line), message)
+
+
+def test_utterances_without_embedding_take_no_part_in_lda_and_are_listed(work, shell):
+    path = work / "data/train/utt2spk"
+    path.write_text(path.read_text() + "s6-0 s6\n")
+    finished = shell(TRAIN_LDA, check=True)
+    assert "1 utterances have no embedding and take no part" in finished.stderr
+    assert (work / "exp/net/backend_lda/missing").read_text() == "s6-0\n"
+    assert json.loads((work / "exp/net/backend_lda/lda.json").read_text())["num_speakers"] == 6
+
+
+def test_statistics_are_made_of_the_features_and_made_again_with_them(work, shell):
+    features = {
+        name: np.random.default_rng(n).standard_normal((9, 3)).astype("f4") for n, name in enumerate(UTTERANCES)
+    }
+    kaldiio.save_ark(str(work / "data/test/feats.ark"), features, scp=str(work / "data/test/feats.scp"))
+    (work / "data/test/feats.yaml").write_text("name: fbank40\n")
+    line = "extract_statistics data/test exp/statistics/embeddings_test"
+    shell(line, check=True)
+    embeddings = kaldiio.load_scp(str(work / "exp/statistics/embeddings_test/embedding.scp"))
+    assert list(embeddings) == UTTERANCES
+    expected = np.concatenate([features["s0-0"].mean(axis=0), features["s0-0"].std(axis=0)])
+    np.testing.assert_allclose(embeddings["s0-0"], expected, rtol=1e-5)
+    assert "already made" in shell(line, check=True).stderr
+    (work / "data/test/feats.yaml").write_text("name: fbank80\n")
+    assert "because this changed: data/test/feats.yaml" in shell(line, check=True).stderr
+
+
+def test_anybodys_scores_are_measured_with_voxcelebs_trial_form(tmp_path, shell):
+    (tmp_path / "veri_test.txt").write_text(
+        "1 a/1.wav b/2.wav\n0 a/1.wav c/3.wav\n1 b/2.wav a/1.wav\n0 c/3.wav b/2.wav"
+    )
+    (tmp_path / "scores").write_text(
+        "c/3.wav b/2.wav 0.1\na/1.wav b/2.wav 0.9\na/1.wav c/3.wav 0.5\nb/2.wav a/1.wav 0.3\n"
+    )
+    finished = shell("python3 -m spk.bin.metrics --json out.json scores veri_test.txt", check=True)
+    assert "trials         4 (2 target, 2 nontarget)\nEER            50.000 %\n" in finished.stdout
+    assert json.loads((tmp_path / "out.json").read_text())["eer"] == 0.5
+    (tmp_path / "scores").write_text("c/3.wav b/2.wav 0.1\n")
+    refused(shell("python3 -m spk.bin.metrics scores veri_test.txt"), "no score for 3 trials (line 1: a/1.wav b/2.wav;")
+
+
+@pytest.mark.parametrize("step", ["score", "train_lda", "extract_statistics", "report"])
+def test_every_step_explains_itself(shell, step):
+    assert shell(f"{step} --help", check=True).stdout.startswith(f"Usage: {step} ")
+    assert "Usage: python3 -m" in shell(f"python3 -m spk.bin.{step} --help", check=True).stdout
