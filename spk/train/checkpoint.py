@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import random
@@ -29,9 +30,11 @@ def save_checkpoint(directory: Path, step: int, state: Mapping[str, Any], keep: 
 
 
 def save(path: Path, content: Mapping[str, Any]) -> None:
-    """torch.save under a temporary name, then renamed."""
+    """torch.save by way of memory: straight to a full disk it would hide the disk's error behind one of its own."""
+    buffer = io.BytesIO()
+    torch.save(dict(content), buffer)
     with whole_file(path, "wb") as file:
-        torch.save(dict(content), file)
+        file.write(buffer.getbuffer())
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, Any]:
