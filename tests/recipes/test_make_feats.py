@@ -93,6 +93,15 @@ def test_a_change_makes_the_features_again(shell, tmp_path):
     assert (tmp_path / "elsewhere").is_dir()
 
 
+def test_a_default_that_is_written_down_changes_nothing(shell, tmp_path):
+    data = make_data_dir(tmp_path / "data", 2)
+    (tmp_path / "short.yaml").write_text("name: fbank40\n")
+    shell("make_feats --nj 1 --config short.yaml data", check=True)
+    before = (data / "feats.scp").stat().st_mtime_ns
+    assert "already made" in shell('make_feats --nj 1 --config "$1" data', CONF / "fbank40.yaml", check=True).stderr
+    assert (data / "feats.scp").stat().st_mtime_ns == before
+
+
 def journal_lines(path: Path) -> int:
     with contextlib.suppress(FileNotFoundError):
         return path.read_bytes().count(b"\n")

@@ -9,22 +9,12 @@ from pathlib import Path
 
 import pytest
 from recipes.processes import kill_when
+from recipes.small_system import SMALL_OPTIONS
 from recipes.speech import make_corpus
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "egs" / "mini" / "run.sh"
 LAST_STAGE = 6
-SMALL = {
-    "network.channels": "0.125",
-    "network.embedding_dim": "16",
-    "batch.size": "8",
-    "batch.crop_frames": "80",
-    "train.steps": "20",
-    "train.save_every": "5",
-    "train.threads": "1",
-    "validation.speakers": "2",
-    "validation.every": "10",
-}
 
 
 class Run:
@@ -37,8 +27,14 @@ class Run:
 
     def command(self, stages: Sequence[int], *options: str) -> list[str]:
         folders = [f"--{name}={getattr(self, name)}" for name in ("corpus", "data", "exp", "baseline")]
-        small = [f"--{key}={value}" for key, value in SMALL.items()]
-        return [os.fspath(RECIPE), f"--stage={stages[0]}", f"--stop-stage={stages[-1]}", *folders, *small, *options]
+        return [
+            os.fspath(RECIPE),
+            f"--stage={stages[0]}",
+            f"--stop-stage={stages[-1]}",
+            *folders,
+            *SMALL_OPTIONS,
+            *options,
+        ]
 
     def __call__(self, stages: Sequence[int], *options: str) -> subprocess.CompletedProcess[str]:
         command = self.command(stages, *options)
@@ -54,7 +50,7 @@ class Run:
     def scores(self) -> dict[str, bytes]:
         """name -> content of each score list."""
         found = [path for system in (self.exp, self.baseline) for path in sorted(system.glob("scores_*"))]
-        return {f"{path.parent.name}/{path.name}": path.read_bytes() for path in found if path.suffix != ".json"}
+        return {f"{path.parent.name}/{path.name}": path.read_bytes() for path in found if not path.suffix}
 
     def made(self) -> dict[str, int]:
         """name -> time of change in ns, of all files but logs and locks."""

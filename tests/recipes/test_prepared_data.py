@@ -1,0 +1,134 @@
+"""egs/voxceleb and egs/sitw on small prepared data directories."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from recipes.small_system import SMALL_OPTIONS
+from recipes.speech import make_corpus
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = ROOT / "egs" / "mini" / "conf" / "fast_resnet34_dam.yaml"
+
+
+def run(recipe: str, *options: object) -> subprocess.CompletedProcess[str]:
+    command = [ROOT / "egs" / recipe / "run.sh", "--ngpu=0", "--nj=2", *options]
+    return subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300)
+
+
+def succeeds(finished: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    return finished
+
+
+def write_data(folder: Path, recordings: dict[str, tuple[str, Path]]) -> Path:
+    """A data directory of {utterance: (speaker, file)}."""
+    folder.mkdir()
+    utterances = sorted(recordings)
+    (folder / "wav.scp").write_text("".join(f"{name} {recordings[name][1]}\n" for name in utterances))
+    (folder / "utt2spk").write_text("".join(f"{name} {recordings[name][0]}\n" for name in utterances))
+    speakers = itertools.groupby(utterances, key=lambda name: recordings[name][0])
+    (folder / "spk2utt").write_text("".join(f"{speaker} {' '.join(names)}\n" for speaker, names in speakers))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory) -> Path:
+    """train (8 speakers), test (4 others; trials and trials_some), mixed (one of each)."""
+    folder = tmp_path_factory.mktemp("prepared")
+    corpus = make_corpus(folder / "buzz", train_speakers=8, test_speakers=4, utterances=5, seconds=1.5)
+    recordings: dict[str, dict[str, tuple[str, Path]]] = {"train": {}, "test": {}, "mixed": {}}
+    for line in (corpus / "speakers.tsv").read_text().splitlines()[1:]:
+        speaker, split = line.split("\t")
+        for path in sorted((corpus / "wav" / speaker).rglob("*.wav")):
+            recordings[split][f"{speaker}-{path.parent.name}-{path.stem}"] = (speaker, path)
+    for name in ("train", "test"):
+        first = min(recordings[name])
+        recordings["mixed"][first] = recordings[name][first]
+    for name, content in recordings.items():
+        write_data(folder / name, content)
+    test = recordings["test"]
+    trials = [
+        f"{one} {other} {'target' if test[one][0] == test[other][0] else 'nontarget'}\n"
+        for one, other in itertools.combinations(sorted(test), 2)
+    ]
+    (folder / "test" / "trials").write_text("".join(trials))
+    (folder / "test" / "trials_some").write_text("".join(trials[::2]))
+    (folder / "mixed" / "trials").write_text(f"{' '.join(sorted(recordings['mixed']))} nontarget\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def voxceleb(prepared) -> list[object]:
+    """The options of a whole run of egs/voxceleb, which has been done; its system is prepared/exp."""
+    data = [f"--train-data={prepared / 'train'}", f"--test-data={prepared / 'test'}"]
+    options = [*data, f"--config={CONFIG}", f"--exp={prepared / 'exp'}", "--lda=true", *SMALL_OPTIONS]
+    table = succeeds(run("voxceleb", *options)).stdout
+    assert table.count("test_some") == 2
+    return options
+
+
+def test_voxceleb_reports_each_list_by_cosine_and_after_lda(prepared, voxceleb):
+    rows = json.loads((prepared / "exp" / "results.json").read_text())
+    found = {(row["test_set"], row["backend"]) for row in rows}
+    assert found == set(itertools.product(["test", "test_some"], ["cosine", "lda_cosine"]))
+
+
+@pytest.mark.parametrize("stage", range(7))
+def test_a_stage_of_voxceleb_alone_redoes_nothing(prepared, voxceleb, stage):
+    def made() -> dict[Path, int]:
+        files = [path for path in prepared.rglob("*") if path.is_file() and "log" not in path.parts]
+        return {path: path.stat().st_mtime_ns for path in files if path.name != ".lock"}
+
+    before = made()
+    succeeds(run("voxceleb", *voxceleb, f"--stage={stage}", f"--stop-stage={stage}"))
+    assert made() == before
+
+
+def test_sitw_scores_a_model_of_voxceleb(prepared, voxceleb):
+    data = [f"--train-data={prepared / 'train'}", f"--test-data={prepared / 'test'}"]
+    finished = run("sitw", *data, f"--model={prepared / 'exp'}", f"--exp={prepared / 'sitw'}")
+    assert "test_some" in succeeds(finished).stdout
+    assert "made again" not in finished.stderr  # the features are those of the model
+    for name in ("scores_test_cosine", "scores_test_some_cosine"):
+        assert (prepared / "sitw" / name).read_bytes() == (prepared / "exp" / name).read_bytes()
+    assert not (prepared / "sitw" / "final.pt").exists()
+
+
+def test_sitw_trains_a_system_of_its_own(prepared, voxceleb):
+    exp = prepared / "own"
+    data = [f"--train-data={prepared / 'train'}", f"--test-data={prepared / 'test'}"]
+    succeeds(run("sitw", *data, f"--config={CONFIG}", f"--exp={exp}", *SMALL_OPTIONS))
+    assert (exp / "scores_test_cosine").read_bytes() == (prepared / "exp" / "scores_test_cosine").read_bytes()
+
+
+@pytest.mark.parametrize("recipe", ["voxceleb", "sitw"])
+def test_a_training_set_with_a_test_speaker_is_refused_at_any_stage(prepared, tmp_path, recipe):
+    data = [f"--train-data={prepared / 'train'}", f"--test-data={prepared / 'mixed'}"]
+    finished = run(recipe, *data, f"--config={CONFIG}", f"--exp={tmp_path / 'exp'}", "--stage=2")
+    assert finished.returncode != 0
+    assert finished.stdout.split("\t")[:3] == ["buzz000", "5", "1"]
+    assert "buzz000" in finished.stderr
+    assert not (tmp_path / "exp").exists()
+
+
+@pytest.mark.parametrize("recipe", ["voxceleb", "sitw"])
+def test_without_prepared_data_the_recipe_says_what_it_wants(recipe):
+    assert "prepared data directories" in succeeds(run(recipe, "--stop-stage=0")).stderr
+    finished = run(recipe)
+    assert finished.returncode != 0
+    assert "--train-data" in finished.stderr.splitlines()[-1]
+
+
+def test_sitw_refuses_to_train_a_trained_model(prepared, tmp_path):
+    data = [f"--train-data={prepared / 'train'}", f"--test-data={prepared / 'test'}"]
+    finished = run("sitw", *data, f"--model={tmp_path}", "--loss.margin=0.3")
+    assert finished.returncode != 0
+    assert "--model" in finished.stderr.splitlines()[-1]
+    finished = run("sitw", *data, f"--model={tmp_path}")
+    assert finished.returncode != 0
+    assert "final.pt" in finished.stderr.splitlines()[-1]
