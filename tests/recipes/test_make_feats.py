@@ -253,31 +253,18 @@ def test_two_data_directories_of_one_name_do_not_share_a_folder(shell, tmp_path)
     assert failed.returncode != 0 and "belongs to" in failed.stderr and "give another folder" in failed.stderr
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system with room for half a megabyte."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", folder], capture_output=True, text=True
-    )
-    if mounted.returncode != 0:
-        pytest.skip(f"no small file system can be mounted here: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
-
-
-def test_a_full_disk_is_said_in_one_line_and_the_stage_carries_on_when_there_is_room(shell, tmp_path, small_disk):
+def test_a_full_disk_is_said_in_one_line_and_the_stage_carries_on_when_there_is_room(shell, tmp_path, disk_of):
+    small_disk = disk_of("512k")
     data, untouched = make_data_dir(tmp_path / "data", 300), make_data_dir(tmp_path / "untouched" / "data", 300)
-    failed = shell("make_feats --nj 1 data small")
+    failed = shell("make_feats --nj 1 data disk")
     assert failed.returncode != 0 and "Traceback" not in failed.stderr
     said = [line for line in failed.stderr.splitlines() if "the disk is full" in line]
-    assert said and "small/feats_data.1" in said[0] and "run the same command again" in said[0]
+    assert said and "disk/feats_data.1" in said[0] and "run the same command again" in said[0]
     assert not (data / "feats.scp").exists()
     kept = journal_lines(small_disk / "feats_data.1.journal") - 1
     assert 20 < kept < 300
     subprocess.run(["mount", "-o", "remount,size=8m", small_disk], check=True)
-    shell("make_feats --nj 1 data small", check=True)
+    shell("make_feats --nj 1 data disk", check=True)
     assert f"{kept} of 300 utterances were made before" in (data / "log" / "make_feats.1.log").read_text()
     shell('make_feats --nj 1 "$1"', untouched, check=True)
     assert (small_disk / "feats_data.1.ark").read_bytes() == arks(untouched)["feats_data.1.ark"]

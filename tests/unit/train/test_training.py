@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -159,6 +160,22 @@ def test_a_damaged_checkpoint_is_passed_over(train, system_yaml, data_dir, tmp_p
     assert again.returncode == 0, again.stderr
     assert "going back to the checkpoint before it" in again.stderr
     assert_same_weights(final(tmp_path / "whole"), final(exp))
+
+
+def test_a_full_disk_is_said_in_one_line_and_the_run_carries_on_when_there_is_room(
+    train, system_yaml, data_dir, tmp_path, disk_of
+):
+    disk = disk_of("1500k")
+    assert train(system_yaml, data_dir, tmp_path / "whole").returncode == 0
+    (disk / "ballast").write_bytes(bytes(700_000))
+    failed = train(system_yaml, data_dir, disk / "exp")
+    assert failed.returncode == 1
+    assert re.search(r"disk/exp/checkpoints/step-\d+\.pt: the disk is full; free some space", failed.stderr)
+    assert not list(disk.rglob("*.partial"))
+    (disk / "ballast").unlink()
+    subprocess.run(["mount", "-o", "remount,size=20m", disk], check=True)
+    assert train(system_yaml, data_dir, disk / "exp").returncode == 0
+    assert_same_weights(final(tmp_path / "whole"), final(disk / "exp"))
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_batch_saved(train, system_yaml, data_dir, tmp_path):
