@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import operator
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from spk.data.files import whole_file
@@ -35,9 +38,18 @@ def parse_columns(content: bytes) -> tuple[list[str], list[str]]:
     Where a line has no rest the value is '', and where it is empty both are; so the index of an item plus one is its
     line number. Bytes that are not UTF-8 (file names may be anything) survive through surrogate escapes.
     """
+    return split_lines(lines_of(content))
+
+
+def lines_of(content: bytes) -> list[bytes]:
     lines = content.split(b"\n")
     if not lines[-1]:
         lines.pop()
+    return lines
+
+
+def split_lines(lines: Iterable[bytes]) -> tuple[list[str], list[str]]:
+    """As parse_columns, for lines."""
     keys, values = [], []
     add_key, add_value = keys.append, values.append
     for line in lines:
@@ -47,6 +59,11 @@ def parse_columns(content: bytes) -> tuple[list[str], list[str]]:
     return keys, values
 
 
+def strictly_sorted(keys: Sequence[str]) -> bool:
+    """In the order of the C locale, and none twice."""
+    return all(map(operator.lt, keys, itertools.islice(keys, 1, None)))
+
+
 def read_table(path: str | os.PathLike[str]) -> dict[str, str]:
     """{first word: rest of the line} in the order of the file.
 
@@ -54,9 +71,40 @@ def read_table(path: str | os.PathLike[str]) -> dict[str, str]:
     """
     keys, values = parse_columns(Path(path).read_bytes())
     table = dict(zip(keys, values, strict=True))
-    if len(table) == len(keys) and "" not in table.values():
-        return table
-    raise InputError(f"{path}{first_fault(keys, values)}{fix_hint(path)}")
+    if len(table) != len(keys) or "" in values:
+        raise InputError(f"{path}{first_fault(keys, values)}{fix_hint(path)}")
+    return table
+
+
+@dataclass
+class Aligned:
+    """A table's values for a list of keys, None where it has none; its keys beyond the list, and those that repeat."""
+
+    values: list[str | None]
+    strangers: Collection[str] = ()
+    repeated: Collection[str] = ()
+
+
+def align(keys: list[str], values: list[str], row_of: Mapping[str, int]) -> Aligned:
+    """Bring a table into an order of keys, given as {key: 0, 1, ...}. Of lines with the same key the first counts."""
+    if keys == list(row_of):  # the usual case, and ten times faster than the rest
+        return Aligned(list(values))
+    aligned: list[str | None] = [None] * len(row_of)
+    strangers, repeated = [], []
+    for key, value in zip(reversed(keys), reversed(values), strict=True):
+        row = row_of.get(key)
+        if row is None:
+            strangers.append(key)
+            continue
+        if aligned[row] is not None:
+            repeated.append(key)
+        aligned[row] = value
+    return Aligned(aligned, strangers, repeated)
+
+
+def numbered(keys: Iterable[str]) -> dict[str, int]:
+    """{key: 0, 1, ...} in the order given."""
+    return {key: row for row, key in enumerate(keys)}
 
 
 def first_fault(keys: list[str], values: list[str]) -> str:
@@ -80,15 +128,21 @@ def fix_hint(path: str | os.PathLike[str]) -> str:
     return f" (run utils/fix_data_dir.sh {path.parent})" if mends else ""
 
 
-def format_table(table: Mapping[str, str]) -> bytes:
-    """The lines of a table, sorted by key as in the C locale (the order of UTF-8 bytes is that of code points)."""
-    return "".join([f"{key} {table[key]}\n" for key in sorted(table)]).encode("utf-8", "surrogateescape")
+def encode(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
 def write_table(path: str | os.PathLike[str], table: Mapping[str, str]) -> None:
-    """Write a table, sorted as in the C locale; the file appears whole or not at all."""
+    """Write a table; the file appears whole or not at all.
+
+    It is sorted as in the C locale: by bytes, which in UTF-8 is the order of Python's strings.
+    """
+    write_whole(path, encode("".join([f"{key} {table[key]}\n" for key in sorted(table)])))
+
+
+def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
     with whole_file(path, "wb") as file:
-        file.write(format_table(table))
+        file.write(content)
 
 
 def speakers_to_utterances(utt2spk: Mapping[str, str]) -> dict[str, str]:
@@ -97,3 +151,89 @@ def speakers_to_utterances(utt2spk: Mapping[str, str]) -> dict[str, str]:
     for utterance in sorted(utt2spk):
         groups.setdefault(utt2spk[utterance], []).append(utterance)
     return {speaker: " ".join(utterances) for speaker, utterances in groups.items()}
+
+
+def check_source(data_dir: Path, destination: Path | None = None) -> None:
+    """InputError when `data_dir` is no data directory, or when it is what is to be written."""
+    if not (data_dir / "utt2spk").exists():
+        raise InputError(f"{data_dir / 'utt2spk'}: no such file; {data_dir} is not a data directory")
+    if destination is not None and destination.resolve() == data_dir.resolve():
+        raise InputError(f"{destination}: is the source, too; name another directory to write")
+
+
+def recordings_of(data_dir: Path) -> dict[str, str] | None:
+    """{utterance: the recording of which it is a part} by `segments`; None where each utterance is a recording."""
+    if not (data_dir / "segments").exists():
+        return None
+    return {utterance: value.split()[0] for utterance, value in read_table(data_dir / "segments").items()}
+
+
+def keys_of_kinds(
+    utterances: list[str], utt2spk: Mapping[str, str], recording_of: Mapping[str, str] | None
+) -> dict[tuple[str, ...], list[str]]:
+    """Which keys the tables of a data directory with these sorted utterances have, sorted: {file names: keys}."""
+    recordings = utterances
+    if recording_of is not None:
+        recordings = sorted({recording_of[utterance] for utterance in utterances if utterance in recording_of})
+    speakers = sorted({utt2spk[utterance] for utterance in utterances})
+    return {UTTERANCE_FILES: utterances, RECORDING_FILES: recordings, SPEAKER_FILES: speakers}
+
+
+def write_parts(source: Path, parts: Sequence[tuple[Path, Iterable[str]]]) -> list[str]:
+    """Write data directories, each (where, its utterances), with those lines of `source` that belong to them.
+
+    A table may lack utterances (those without features, say); then so do the parts. One table at a time is in memory.
+    Returns a line about each table of `source` with keys that do not come from its utt2spk: they are in no part.
+    """
+    utt2spk = read_table(source / "utt2spk")
+    recording_of = recordings_of(source)
+    parts = [(destination, sorted(utterances)) for destination, utterances in parts]
+    keys_of_parts = [keys_of_kinds(utterances, utt2spk, recording_of) for _, utterances in parts]
+    left_out, written = [], []
+    for names, keys in keys_of_kinds(sorted(utt2spk), utt2spk, recording_of).items():
+        row_of = numbered(keys)
+        rows_of_parts = [[row_of[key] for key in part[names]] for part in keys_of_parts]
+        for name in names:
+            if name == "spk2utt" or not (source / name).exists():
+                continue
+            table = read_aligned(source / name, row_of)
+            if table.strangers:
+                strangers = count_and_name(table.strangers)
+                left_out.append(f"{source / name}: left out, as utt2spk does not have them: {strangers}")
+            rows = zip(keys, table.values, strict=True)
+            lines = ["" if value is None else f"{key} {value}\n" for key, value in rows]
+            for (destination, _), rows_of_part in zip(parts, rows_of_parts, strict=True):
+                write_whole(destination / name, encode("".join([lines[row] for row in rows_of_part])))
+            written.append(name)
+    for destination, utterances in parts:
+        complete_data_dir(destination, {utterance: utt2spk[utterance] for utterance in utterances}, written, source)
+    return left_out
+
+
+def read_aligned(path: Path, row_of: Mapping[str, int]) -> Aligned:
+    """A table for these keys; InputError as read_table."""
+    keys, values = parse_columns(path.read_bytes())
+    aligned = align(keys, values, row_of)
+    if aligned.repeated or "" in values:
+        raise InputError(f"{path}{first_fault(keys, values)}{fix_hint(path)}")
+    return aligned
+
+
+def complete_data_dir(destination: Path, utt2spk: Mapping[str, str], written: Iterable[str], source: Path) -> None:
+    """After the tables: spk2utt, the files about the directory as a whole (those of `source`), and nothing left of old.
+
+    Of what stood there before, only tables of a data directory are removed; logs and arks are left alone.
+    """
+    write_table(destination / "spk2utt", speakers_to_utterances(utt2spk))
+    for name in DIRECTORY_FILES:
+        if (source / name).exists():
+            write_whole(destination / name, (source / name).read_bytes())
+        else:
+            (destination / name).unlink(missing_ok=True)
+    for name in {*UTTERANCE_FILES, *RECORDING_FILES, *SPEAKER_FILES} - {"spk2utt", *written}:
+        (destination / name).unlink(missing_ok=True)
+
+
+def count_and_name(names: Collection[str], shown: int = 5) -> str:
+    """'7: a b c d e ...': how many, and the first few."""
+    return f"{len(names)}: {' '.join(sorted(names)[:shown])}{' ...' if len(names) > shown else ''}"
