@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import abc
+
 import torch
 from torch import Tensor, nn
 
@@ -10,7 +12,7 @@ from spk.registry import Registry
 LOSSES = Registry("loss", given=("embedding_dim", "num_speakers"))
 
 
-class Loss(nn.Module):
+class Loss(nn.Module, abc.ABC):
     """Base of the objectives: embeddings [B, D] and speaker labels [B] in 0..C-1 -> the scalar mean over the batch.
 
     A subclass writes `loss`. It always works in float32 (float64 stays), autocast off: in half precision a cosine of
@@ -22,5 +24,6 @@ class Loss(nn.Module):
             full = embeddings if embeddings.dtype == torch.float64 else embeddings.float()
             return self.loss(full, labels)
 
+    @abc.abstractmethod
     def loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        raise TypeError(f"{type(self).__name__} defines no loss")
+        """The objective itself."""

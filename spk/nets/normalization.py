@@ -58,8 +58,8 @@ class InstanceNormalization(nn.Module):
 class GlobalNormalization(nn.Module):
     """Zero mean and unit variance of each bin over the training data, as running statistics.
 
-    Batch norm without an affine map.
-    Keeps what an utterance's own mean tells of its speaker and of its channel, which `instance` removes.
+    Batch norm without an affine map. Keeps what an utterance's own mean tells of its speaker and of its channel,
+    which `instance` removes.
     """
 
     def __init__(self, num_bins: int) -> None:
