@@ -14,13 +14,13 @@ from typing import IO
 def whole_file(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO]:
     """Open `path`.partial for writing and rename it to `path` when the block ends well; remove it when it does not.
 
-    Text is UTF-8. The data is flushed to the disk before the rename, so that a full disk or a crash leaves the old file.
+    Text is UTF-8. The data is flushed to the disk before the rename, so that a full disk or a crash keeps the old file.
     """
     path = Path(path)
     partial = path.with_name(path.name + ".partial")
     partial.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with open(partial, mode, encoding=None if "b" in mode else "utf-8") as file:
+        with partial.open(mode, encoding=None if "b" in mode else "utf-8") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -34,7 +34,7 @@ def whole_file(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO]:
 
 def file_digest(path: str | os.PathLike[str]) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
-    with open(path, "rb") as file:
+    with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
 
 
