@@ -109,6 +109,15 @@ def test_a_terminated_run_saves_and_can_go_on(system_yaml, data_dir, tmp_path):
     assert len(list((exp / "checkpoints").glob("step-*.pt"))) == 1
 
 
+def test_reading_ahead_with_worker_processes_changes_nothing(train, system_yaml, data_dir, tmp_path):
+    for workers in ("0", "2"):
+        assert train(system_yaml, data_dir, tmp_path / workers, "--train.workers", workers).returncode == 0
+    assert_same_weights(final(tmp_path / "0"), final(tmp_path / "2"))
+    # The checkpoint holds the batches that were used, not those that were read ahead.
+    states = [torch.load(tmp_path / workers / "checkpoints" / "step-00000012.pt") for workers in ("0", "2")]
+    assert states[0]["sampler"] == states[1]["sampler"]
+
+
 def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(train, system_yaml, data_dir, tmp_path):
     for name, seed in [("a", "5"), ("b", "5"), ("c", "6")]:
         assert train(system_yaml, data_dir, tmp_path / name, "--seed", seed).returncode == 0
