@@ -7,8 +7,8 @@ speakers are drawn.
 
 Writes DATA_DIR/train (the training speakers of all folders) and DATA_DIR/test_<name of DIR> for every folder with test
 speakers: wav.scp, utt2spk, spk2utt, spk2gender when every speaker's gender is known, and in the test sets `trials`:
-every two utterances of that folder's test speakers. An utterance is called <speaker>-<session>-<utterance>. Audio is not
-opened here. When nothing has changed since the last call, nothing is done.
+every two utterances of that folder's test speakers. An utterance is called <speaker>-<session>-<utterance>. Audio is
+not opened here. When nothing has changed since the last call, nothing is done.
 """
 
 from __future__ import annotations

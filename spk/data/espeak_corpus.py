@@ -126,10 +126,8 @@ def make_corpus(
     `progress` is called with 1 for each speaker made. When it fails, nothing is left but what lay there before.
     """
     partial_folder = folder.with_name(folder.name + ".partial")
-    old_folder = folder.with_name(folder.name + ".old")
-    for leftover in (partial_folder, old_folder):
-        if leftover.exists():
-            shutil.rmtree(leftover)  # of a call that was killed
+    if partial_folder.exists():
+        shutil.rmtree(partial_folder)  # of a call that was killed
     try:
         partial_folder.mkdir(parents=True)
         speakers, utterances = [], []
@@ -148,10 +146,11 @@ def make_corpus(
     except BaseException:
         shutil.rmtree(partial_folder, ignore_errors=True)
         raise
+    replaced = ".replaced"
     if (folder / STAMP).exists():
-        folder.rename(old_folder)
+        folder.rename(partial_folder / replaced)
     partial_folder.rename(folder)
-    shutil.rmtree(old_folder, ignore_errors=True)
+    shutil.rmtree(folder / replaced, ignore_errors=True)
 
 
 def write_speaker(

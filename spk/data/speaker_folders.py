@@ -266,8 +266,8 @@ def draw_split(path: Path, speakers: Sequence[str], test_fraction: float, seed: 
     num_test = max(2, round(test_fraction * len(speakers))) if test_fraction else 0
     if num_test > len(speakers):
         raise InputError(
-            f"{path}: only one speaker, {speakers[0]!r}, so none can be drawn for testing; say in {path / 'speakers.tsv'} "
-            "whether it is for train or test"
+            f"{path}: only one speaker, {speakers[0]!r}, so none can be drawn for testing; say in "
+            f"{path / 'speakers.tsv'} what it is for"
         )
 
     def draw(name: str) -> bytes:
