@@ -7,7 +7,7 @@
 #   --test-data DIR[,DIR...]    what to test on; every file trials or trials_<name> in it is a list
 #   --enroll-data DIR[,DIR...]  where the enrolled side of the trials is, one for each of --test-data (default: the same)
 #   --trials FILE[,FILE...]     these lists instead, for one test directory
-#   --model EXP                 the trained system, say ../voxceleb/exp/vox2_dev/rescnn_dam; then nothing is trained here
+#   --model EXP                 the trained system, say ../voxceleb/exp/vox2_dev/fast_resnet34_dam; then nothing is trained here
 #   --config FILE               without --model: the system (default ../voxceleb/conf/fast_resnet34_dam.yaml)
 #   --loss.margin 0.3           without --model: any key of the config on the command line wins over the file
 #   --lda true|false            score by cosine after LDA, too, trained on the training set's embeddings (default false)
