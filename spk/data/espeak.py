@@ -23,6 +23,7 @@ PARAMETER_RATE, PARAMETER_PITCH = 1, 3
 POSITION_CHARACTER = 1
 CHARS_UTF8 = 1
 
+ENGLISH_DATA = ("en_dict", "intonations", "lang", "phondata", "phonindex", "phontab")
 LONGEST_DATA_PATH = 130  # characters; espeak-ng cuts a longer path off and then looks elsewhere for its data
 Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 
@@ -84,14 +85,13 @@ class Espeak:
         return 0
 
     def _prepare_data(self) -> None:
-        """A data folder that is the wheel's but for its voice variants, which are ours."""
+        """A data folder with what English needs of the wheel's, and voice variants of ours."""
         if len(str(self.folder)) > LONGEST_DATA_PATH:
             raise InputError(f"{self.folder}: espeak-ng cannot use so long a path; set TMPDIR to a shorter one")
         data = self.folder / "espeak-ng-data"
         (data / "voices" / "!v").mkdir(parents=True)
-        for entry in Path(espeakng_loader.get_data_path()).iterdir():
-            if entry.name != "voices":
-                (data / entry.name).symlink_to(entry)
+        for name in ENGLISH_DATA:
+            (data / name).symlink_to(Path(espeakng_loader.get_data_path()) / name)
         for name, lines in self.voices.items():
             (data / "voices" / "!v" / name).write_text(f"language variant\nname {name}\n{lines}", encoding="utf-8")
 
