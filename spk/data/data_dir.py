@@ -205,8 +205,10 @@ def write_parts(source: Path, parts: Sequence[tuple[Path, Iterable[str]]]) -> li
             for (destination, _), rows_of_part in zip(parts, rows_of_parts, strict=True):
                 write_whole(destination / name, encode("".join([lines[row] for row in rows_of_part])))
             written.append(name)
+    directory_files = directory_files_of(source)
     for destination, utterances in parts:
-        complete_data_dir(destination, {utterance: utt2spk[utterance] for utterance in utterances}, written, source)
+        part_utt2spk = {utterance: utt2spk[utterance] for utterance in utterances}
+        complete_data_dir(destination, part_utt2spk, written, directory_files)
     return left_out
 
 
@@ -219,19 +221,30 @@ def read_aligned(path: Path, row_of: Mapping[str, int]) -> Aligned:
     return aligned
 
 
-def complete_data_dir(destination: Path, utt2spk: Mapping[str, str], written: Iterable[str], source: Path) -> None:
-    """After the tables: spk2utt, the files about the directory as a whole (those of `source`), and nothing left of old.
+def complete_data_dir(
+    destination: Path, utt2spk: Mapping[str, str], written: Iterable[str], directory_files: Mapping[str, bytes]
+) -> None:
+    """After the tables that were `written`: spk2utt and the files about the directory as a whole; nothing left of old.
 
-    Of what stood there before, only tables of a data directory are removed; logs and arks are left alone.
+    Of what stood there before, only files of a data directory are removed; trial lists, logs and arks are left alone.
     """
     write_table(destination / "spk2utt", speakers_to_utterances(utt2spk))
-    for name in DIRECTORY_FILES:
-        if (source / name).exists():
-            write_whole(destination / name, (source / name).read_bytes())
-        else:
-            (destination / name).unlink(missing_ok=True)
-    for name in {*UTTERANCE_FILES, *RECORDING_FILES, *SPEAKER_FILES} - {"spk2utt", *written}:
+    for name, content in directory_files.items():
+        write_whole(destination / name, content)
+    all_names = {*UTTERANCE_FILES, *RECORDING_FILES, *SPEAKER_FILES, *DIRECTORY_FILES}
+    for name in all_names - {"spk2utt", *written, *directory_files}:
         (destination / name).unlink(missing_ok=True)
+
+
+def directory_files_of(data_dir: Path) -> dict[str, bytes]:
+    """{name: content} of the files about the directory as a whole."""
+    paths = [data_dir / name for name in DIRECTORY_FILES]
+    return {path.name: path.read_bytes() for path in paths if path.exists()}
+
+
+def trial_lists(data_dir: Path) -> list[Path]:
+    """`trials` and `trials_<name>`."""
+    return sorted(path for path in data_dir.glob("trials*") if path.is_file())
 
 
 def count_and_name(names: Collection[str], shown: int = 5) -> str:

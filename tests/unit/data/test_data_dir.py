@@ -1,16 +1,26 @@
-"""Tables of Kaldi data directories."""
+"""Data directories: their tables, and what may be done to them as a whole."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import subprocess
+from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spk.data.data_dir import parse_columns, read_table, speakers_to_utterances, write_table
+from spk.data import subset_data_dir as subset
+from spk.data.combine_data import combine_data
+from spk.data.copy_data_dir import Renaming, copy_data_dir
+from spk.data.data_dir import align, numbered, parse_columns, read_table, speakers_to_utterances, write_table
+from spk.data.fix_data_dir import fix_data_dir
+from spk.data.split_data import even_runs, split_data
+from spk.data.table_rules import bad_values
+from spk.data.validate_data_dir import Checks, validate_data_dir
 from spk.errors import InputError
 
 WORD = st.text(st.characters(blacklist_categories=("Cs", "Cc", "Z")), min_size=1, max_size=8)
@@ -76,3 +86,290 @@ def test_a_bad_line_is_named_with_its_number(tmp_path, content, message):
 def test_spk2utt_turns_utt2spk_round():
     utt2spk = {"b-2": "b", "a-1": "a", "b-1": "b"}
     assert speakers_to_utterances(utt2spk) == {"a": "a-1", "b": "b-1 b-2"}
+
+
+KEYS = st.sampled_from(["a", "a-1", "a-2", "b", "b-1", "c", "d"])
+
+
+@given(st.lists(st.tuples(KEYS, st.sampled_from("xyz"))), st.sets(KEYS))
+def test_a_table_is_brought_into_an_order_of_keys(rows, expected):
+    expected = sorted(expected)
+    first = {}
+    for key, value in rows:
+        first.setdefault(key, value)
+    aligned = align([key for key, _ in rows], [value for _, value in rows], numbered(expected))
+    assert aligned.values == [first.get(key) for key in expected]
+    assert set(aligned.strangers) == first.keys() - set(expected)
+    counts = Counter(key for key, _ in rows)
+    assert set(aligned.repeated) == {key for key in expected if counts[key] > 1}
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=9), st.integers(1, 12))
+def test_speakers_are_cut_into_runs_with_the_smallest_largest_sum(sizes, num_runs):
+    def largest(cuts: tuple[int, ...]) -> int:
+        return max(sum(sizes[start:end]) for start, end in itertools.pairwise([0, *cuts, len(sizes)]))
+
+    num_runs_possible = min(num_runs, len(sizes))
+    best = min(map(largest, itertools.combinations(range(1, len(sizes)), num_runs_possible - 1)))
+    runs = even_runs(sizes, num_runs)
+    assert len(runs) == num_runs_possible
+    assert max(runs) == best
+    # The runs are sums of neighbours, in order.
+    ends = list(itertools.accumulate(sizes))
+    assert [end for end in itertools.accumulate(runs) if end not in ends] == []
+    assert sum(runs) == sum(sizes)
+
+
+def make_data_dir(path: Path, utterances: dict[str, str], **tables: dict[str, str]) -> Path:
+    """A data directory: {utterance: speaker}, further tables by name (feats_scp for feats.scp)."""
+    write_table(path / "utt2spk", utterances)
+    write_table(path / "spk2utt", speakers_to_utterances(utterances))
+    write_table(path / "wav.scp", {utterance: f"/corpus/{utterance}.wav" for utterance in utterances})
+    for name, table in tables.items():
+        write_table(path / name.replace("_scp", ".scp"), table)
+    return path
+
+
+def content(path: Path) -> dict[str, str]:
+    """Every table of a data directory as text."""
+    return {file.name: file.read_text() for file in path.iterdir() if file.is_file()}
+
+
+@pytest.fixture
+def data_dir(tmp_path) -> Path:
+    """10 utterances of speaker a, 3 of b, 1 of c; two have no features."""
+    speakers = "a" * 10 + "bbbc"
+    utterances = {f"{speaker}-{number:02d}": speaker for number, speaker in enumerate(speakers)}
+    frames = {
+        utterance: str(100 - 7 * int(utterance[2:])) for utterance in utterances if utterance not in ("a-03", "c-13")
+    }
+    path = make_data_dir(
+        tmp_path / "data", utterances, utt2num_frames=frames, spk2gender={"a": "m", "b": "f", "c": "f"}
+    )
+    (path / "feats.yaml").write_text("name: fbank40\n")
+    return path
+
+
+@pytest.mark.parametrize("num_parts", [1, 2, 3, 5, 14])
+def test_parts_are_even_and_joined_they_are_the_whole(data_dir, num_parts):
+    folder, number, left_out = split_data(data_dir, num_parts)
+    assert (folder, number, left_out) == (data_dir / f"split{num_parts}", num_parts, [])
+    parts = [folder / str(part) for part in range(1, num_parts + 1)]
+    sizes = [len(read_table(part / "utt2spk")) for part in parts]
+    assert max(sizes) - min(sizes) <= 1
+    for name in ("utt2spk", "wav.scp", "utt2num_frames"):
+        assert "".join((part / name).read_text() for part in parts) == (data_dir / name).read_text()
+    for part in parts:
+        utt2spk = read_table(part / "utt2spk")
+        assert read_table(part / "spk2utt") == speakers_to_utterances(utt2spk)
+        assert read_table(part / "spk2gender").keys() == set(utt2spk.values())
+        assert (part / "feats.yaml").read_text() == "name: fbank40\n"
+
+
+def test_more_parts_than_utterances_or_speakers_are_not_made(data_dir):
+    assert split_data(data_dir, 40)[:2] == (data_dir / "split14", 14)
+    assert split_data(data_dir, 40, per_speaker=True)[:2] == (data_dir / "split3spk", 3)
+
+
+def test_a_split_by_speaker_keeps_speakers_whole(data_dir):
+    folder, _, _ = split_data(data_dir, 2, per_speaker=True)
+    assert set(read_table(folder / "1" / "utt2spk").values()) == {"a"}
+    assert set(read_table(folder / "2" / "utt2spk").values()) == {"b", "c"}
+
+
+def test_a_second_split_leaves_nothing_of_the_first(data_dir):
+    split_data(data_dir, 2)
+    (data_dir / "utt2num_frames").unlink()
+    (data_dir / "feats.yaml").unlink()
+    (data_dir / "split2" / "1" / "log").mkdir()
+    split_data(data_dir, 2)
+    names = {path.name for path in (data_dir / "split2" / "1").iterdir()}
+    assert names == {"utt2spk", "spk2utt", "wav.scp", "spk2gender", "log"}
+
+
+def test_what_utt2spk_does_not_have_is_left_out_and_counted(data_dir):
+    write_table(data_dir / "utt2num_frames", {**read_table(data_dir / "utt2num_frames"), "x": "3", "y": "4"})
+    assert split_data(data_dir, 2)[2] == [f"{data_dir}/utt2num_frames: left out, as utt2spk does not have them: 2: x y"]
+
+
+def test_a_part_with_segments_has_the_recordings_of_its_utterances(tmp_path):
+    segments = {"a-1": "rec2 0 1", "a-2": "rec1 0 1.5", "b-1": "rec2 2 3", "b-2": "rec3 0 1"}
+    path = make_data_dir(tmp_path / "data", {utterance: utterance[0] for utterance in segments}, segments=segments)
+    write_table(path / "wav.scp", {name: f"/{name}.wav" for name in ("rec1", "rec2", "rec3")})
+    split_data(path, 2)
+    assert list(read_table(path / "split2" / "1" / "wav.scp")) == ["rec1", "rec2"]
+    assert list(read_table(path / "split2" / "2" / "wav.scp")) == ["rec2", "rec3"]
+
+
+def test_choices_by_number(data_dir):
+    utt2spk = read_table(data_dir / "utt2spk")
+    utterances = list(utt2spk)
+    assert subset.first(utterances, 3) == ["a-00", "a-01", "a-02"]
+    assert subset.last(utterances, 3) == ["b-11", "b-12", "c-13"]
+    assert subset.spread(utterances, 3) == ["a-00", "a-04", "a-09"]
+    assert subset.spread(utterances, 99) == utterances
+    assert subset.per_speaker(utterances, 2, utt2spk) == ["a-00", "a-05", "b-10", "b-11", "c-13"]
+    chosen = subset.whole_speakers(utterances, 4, utt2spk)
+    assert len(chosen) >= 4
+    assert Counter(utt2spk[utterance] for utterance in chosen).items() <= Counter(utt2spk.values()).items()
+
+
+def test_the_shortest_need_a_length_each(data_dir):
+    utterances = list(read_table(data_dir / "utt2spk"))
+    with pytest.raises(InputError, match=r"utt2num_frames: utterances without a length, 2: a-03 c-13"):
+        subset.shortest(utterances, 3, data_dir)
+    known = [utterance for utterance in utterances if utterance not in ("a-03", "c-13")]
+    assert subset.shortest(known, 3, data_dir) == ["b-12", "b-11", "b-10"]
+
+
+@pytest.mark.parametrize(
+    "name, good, bad",
+    [
+        ("utt2spk", "a", "a b"),
+        ("utt2num_frames", "12", "0"),
+        ("utt2num_frames", "7", "1.5"),
+        ("utt2dur", "0.5", "-1"),
+        ("utt2dur", "3", "nan"),
+        ("utt2dur", "3", "inf"),
+        ("spk2gender", "f", "female"),
+        ("segments", "rec 0 1.5", "rec 2 1"),
+        ("segments", "rec 0 1.5", "rec 0"),
+        ("segments", "rec 0 1.5", "rec 0 x"),
+    ],
+)
+def test_values_that_make_no_sense(name, good, bad):
+    assert list(bad_values(name, [good, bad, good])) == [bad]
+
+
+@given(st.randoms(use_true_random=False), st.data())
+def test_whatever_is_broken_a_fixed_directory_is_valid(tmp_path_factory, random, data):
+    """Drop, repeat, shuffle, blank and spoil lines of every table at random; fix; validate; and nothing more to fix."""
+    path = tmp_path_factory.mktemp("broken")
+    utterances = {f"{speaker}-{number}": speaker for speaker in "abc" for number in range(6)}
+    make_data_dir(
+        path,
+        utterances,
+        feats_scp=dict.fromkeys(utterances, "/feats.ark:3"),
+        utt2num_frames=dict.fromkeys(utterances, "100"),
+        text=dict.fromkeys(utterances, "two words"),
+        spk2gender=dict.fromkeys("abc", "m"),
+    )
+    if data.draw(st.booleans()):
+        write_table(path / "segments", {utterance: f"rec{index % 4} 0 1" for index, utterance in enumerate(utterances)})
+        write_table(path / "wav.scp", {f"rec{index}": "/x.wav" for index in range(4)})
+    for name in ("wav.scp", "utt2spk", "feats.scp", "utt2num_frames", "text", "spk2gender", "segments"):
+        if not (path / name).exists():
+            continue
+        lines = (path / name).read_text().splitlines()
+        for _ in range(data.draw(st.integers(0, 3))):
+            index = random.randrange(len(lines))
+            change = random.choice(["drop", "repeat", "blank", "no value", "bad value", "stranger"])
+            if change == "drop" and len(lines) > 1:
+                del lines[index]
+            elif change == "repeat":
+                lines.insert(random.randrange(len(lines)), lines[index] + "0")
+            elif change == "blank":
+                lines.insert(index, random.choice(["", "  "]))
+            elif change == "no value":
+                lines[index] = (lines[index].split() or ["x"])[0]
+            elif change == "bad value" and name != "text":
+                lines[index] += " 1 2 3"
+            elif change == "stranger":
+                lines.append("z-9 1")
+        if data.draw(st.booleans()):
+            random.shuffle(lines)
+        (path / name).write_text("\n".join(lines) + data.draw(st.sampled_from(["", "\n", "\r\n"])))
+    before = content(path)
+    try:
+        fixed = fix_data_dir(path)
+    except InputError:
+        assert content(path) == before
+        return
+    findings, _ = validate_data_dir(path, Checks(files_exist=False))
+    assert findings.lines == []
+    for name in fixed.changed:
+        assert (path / ".backup" / name).read_text() == before[name]
+    after = content(path)
+    assert fix_data_dir(path).changed == []
+    assert content(path) == after
+    assert fixed.utt2spk == read_table(path / "utt2spk")
+    assert fixed.utt2spk.items() <= {**utterances, "z-9": "1"}.items()
+
+
+def test_a_directory_that_would_be_left_empty_is_not_touched(data_dir):
+    write_table(data_dir / "feats.scp", {"x": "/x.ark:3"})
+    before = content(data_dir)
+    with pytest.raises(InputError, match=r"no utterance is in every table, so nothing is changed: .*feats\.scp"):
+        fix_data_dir(data_dir)
+    assert content(data_dir) == before
+
+
+def test_combined_directories_are_the_union(tmp_path):
+    one = make_data_dir(
+        tmp_path / "one", {"a-1": "a", "c-1": "c"}, utt2dur={"a-1": "2.5", "c-1": "1"}, text={"a-1": "x"}
+    )
+    two = make_data_dir(tmp_path / "two", {"b-1": "b", "a-2": "a"}, segments={"b-1": "rec 0 1", "a-2": "rec 1 2"})
+    write_table(two / "wav.scp", {"rec": "/rec.wav"})
+    notes = combine_data(tmp_path / "both", [one, two])
+    assert notes == [f"utt2dur is left out: not in {two}", f"text is left out: not in {two}"]
+    assert content(tmp_path / "both") == {
+        "utt2spk": "a-1 a\na-2 a\nb-1 b\nc-1 c\n",
+        "spk2utt": "a a-1 a-2\nb b-1\nc c-1\n",
+        "wav.scp": "a-1 /corpus/a-1.wav\nc-1 /corpus/c-1.wav\nrec /rec.wav\n",
+        "segments": "a-1 a-1 0 2.5\na-2 rec 1 2\nb-1 rec 0 1\nc-1 c-1 0 1\n",
+    }
+
+
+def test_sources_that_contradict_each_other_are_refused(tmp_path):
+    one = make_data_dir(tmp_path / "one", {"a-1": "a"})
+    two = make_data_dir(tmp_path / "two", {"a-1": "a", "a-2": "a"})
+    assert combine_data(tmp_path / "both", [one, two]) == ["utterances in more than one source, 1: a-1"]
+    write_table(two / "wav.scp", {"a-1": "/other.wav", "a-2": "/x.wav"})
+    with pytest.raises(InputError, match=r"two/wav.scp: 'a-1' is '/other.wav', but '/corpus/a-1.wav' in another"):
+        combine_data(tmp_path / "both", [one, two])
+
+
+def test_features_of_different_front_ends_are_not_combined(tmp_path):
+    one = make_data_dir(tmp_path / "one", {"a-1": "a"}, feats_scp={"a-1": "/a.ark:4"})
+    two = make_data_dir(tmp_path / "two", {"b-1": "b"}, feats_scp={"b-1": "/b.ark:4"})
+    (one / "feats.yaml").write_text("name: fbank40\n")
+    with pytest.raises(InputError, match=r"feats.yaml and .*feats.yaml differ, or only one is there"):
+        combine_data(tmp_path / "both", [one, two])
+    (two / "feats.yaml").write_text("name: fbank40\n")
+    combine_data(tmp_path / "both", [one, two])
+    assert (tmp_path / "both" / "feats.yaml").read_text() == "name: fbank40\n"
+
+
+def test_a_copy_with_new_ids(data_dir, tmp_path):
+    (data_dir / "trials").write_text("a-00 a-01 target\n")
+    notes = copy_data_dir(data_dir, tmp_path / "copy", Renaming(utt_prefix="x-", utt_suffix="-reverb", spk_prefix="x-"))
+    assert notes == [f"{data_dir}/trials is left out: it names utterances by their old ids"]
+    utt2spk = read_table(data_dir / "utt2spk")
+    assert read_table(tmp_path / "copy" / "utt2spk") == {f"x-{utt}-reverb": f"x-{spk}" for utt, spk in utt2spk.items()}
+    assert read_table(tmp_path / "copy" / "utt2uniq") == {f"x-{utt}-reverb": utt for utt in utt2spk}
+    assert read_table(tmp_path / "copy" / "spk2gender") == {"x-a": "m", "x-b": "f", "x-c": "f"}
+    assert read_table(tmp_path / "copy" / "wav.scp")["x-a-00-reverb"] == "/corpus/a-00.wav"
+    assert not (tmp_path / "copy" / "trials").exists()
+    assert (
+        validate_data_dir(tmp_path / "copy", Checks(files_exist=False, skip=frozenset(["utt2num_frames"])))[0].lines
+        == []
+    )
+
+
+def test_a_copy_without_new_ids_is_the_same(data_dir, tmp_path):
+    (data_dir / "trials").write_text("a-00 a-01 target\n")
+    assert copy_data_dir(data_dir, tmp_path / "copy", Renaming()) == []
+    assert content(tmp_path / "copy") == content(data_dir)
+
+
+def test_the_speaker_is_put_before_utterances_that_lack_it(tmp_path):
+    path = make_data_dir(tmp_path / "data", {"x-1": "id1", "id1-2": "id1"})
+    copy_data_dir(path, tmp_path / "copy", Renaming(add_speaker_prefix=True))
+    assert read_table(tmp_path / "copy" / "utt2spk") == {"id1-2": "id1", "id1-x-1": "id1"}
+    assert validate_data_dir(tmp_path / "copy", Checks(files_exist=False))[0].lines == []
+
+
+def test_new_ids_that_coincide_are_refused(tmp_path):
+    path = make_data_dir(tmp_path / "data", {"x": "a", "a-x": "a"})
+    with pytest.raises(InputError, match="utterances 'a-x' and 'x' would both become 'a-x'"):
+        copy_data_dir(path, tmp_path / "copy", Renaming(add_speaker_prefix=True))
