@@ -62,7 +62,9 @@ def fix_data_dir(data_dir: Path, drop_missing_files: bool = False) -> Fixed:
     kept = [True] * len(utterances)
     tables: dict[str, tuple[list[str], list[str | None]]] = {"utt2spk": (utterances, speakers)}
     for names, unit, owners in kinds:
-        known = utterances if owners == utterances else sorted(set(owners) - {None})
+        known = sorted(set(owners) - {None})
+        if known == utterances:
+            unit = "utterances"
         row_of = numbered(known)
         for name in names:
             path = data_dir / name
@@ -109,7 +111,7 @@ def sound_lines(path: Path, drop_missing_files: bool, fixed: Fixed) -> tuple[lis
         bad = [key for key, value in zip(keys, values, strict=True) if value in faults]
         fixed.notes.append(f"{path}: lines with bad values are dropped, {count_and_name(bad)}")
     if "" in values:
-        fixed.notes.append(f"{path}: {values.count('')} lines without an id or a value are dropped")
+        fixed.notes.append(f"{path}: lines without an id or a value are dropped, {values.count('')}")
         faults[""] = "no value"
     if faults:
         sound = [value not in faults for value in values]
@@ -131,7 +133,8 @@ def aligned_values(
         note = f"{path}: of lines with the same id the first is kept, {count_and_name(aligned.repeated)}"
         fixed.notes.append(note)
     if aligned.strangers:
-        note = f"{path}: {unit} that utt2spk does not have are dropped, {count_and_name(aligned.strangers)}"
+        source = "segments" if unit == "recordings" else "utt2spk"
+        note = f"{path}: {unit} that {source} does not have are dropped, {count_and_name(aligned.strangers)}"
         fixed.notes.append(note)
     return aligned.values
 
