@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,7 +102,10 @@ def train_lda(
         shrinkage = ledoit_wolf_shrinkage(embeddings - means[speakers], assume_centered=True)
     lda = LinearDiscriminantAnalysis(solver="eigen", shrinkage=shrinkage, n_components=dim)
     try:
-        lda.fit(embeddings - mean, speakers)
+        with warnings.catch_warnings():
+            # A speaker with one utterance has no covariance within: it adds nothing, and that is no fault.
+            warnings.filterwarnings("ignore", message="Only one sample available")
+            lda.fit(embeddings - mean, speakers)
     except np.linalg.LinAlgError:
         raise InputError(
             f"the within-speaker covariance of {embeddings.shape[1]} dimensions is singular ({len(embeddings)} "
