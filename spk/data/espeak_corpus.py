@@ -168,7 +168,11 @@ def write_speaker(
     for utterance in utterances:
         path = folder / "wav" / name / f"s{utterance.session}" / f"{utterance.number:03d}.flac"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(flac_file(utterance.sound, SAMPLE_RATE))
+        try:
+            path.write_bytes(flac_file(utterance.sound, SAMPLE_RATE))
+        except OSError as error:
+            error.filename = str(path)  # a failed write does not say to which file
+            raise
         seconds = f"{len(utterance.sound) / SAMPLE_RATE:.2f}"
         rows.append({"file": path.relative_to(folder), "seconds": seconds, "text": utterance.text})
     split = "test" if speaker >= options.speakers - options.test_speakers else "train"
