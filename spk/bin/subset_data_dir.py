@@ -60,7 +60,7 @@ def main() -> None:
             raise InputError(f"{list_file}: nothing in it is in {source / 'utt2spk'}")
     else:
         chosen = choose(options, utterances, utt2spk, source)
-    for line in write_parts(source, [(destination, chosen)]):
+    for line in write_parts(source, utt2spk, [(destination, chosen)]):
         say(line)
     for path in trial_lists(source):
         say(f"{path} is left out: a list of trials stays with its directory")

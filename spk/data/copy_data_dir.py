@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,8 @@ from spk.data.data_dir import (
     complete_data_dir,
     count_and_name,
     directory_files_of,
+    left_out_note,
+    read_aligned,
     read_table,
     trial_lists,
     write_table,
@@ -64,15 +65,24 @@ def copy_data_dir(source: Path, destination: Path, renaming: Renaming) -> list[s
 
     notes, written = [], ["utt2spk"]
     write_table(destination / "utt2spk", new_utt2spk)
-    for name, new_key in renamed_tables(source, new_utterance, new_speaker):
-        table = read_table(source / name)
-        strangers = [key for key in table if key not in new_key] if new_key is not None else []
-        if strangers:
-            notes.append(f"{source / name}: left out, as utt2spk does not have them: {count_and_name(strangers)}")
-        if new_key is not None:
-            table = {new_key[key]: value for key, value in table.items() if key in new_key}
-        write_table(destination / name, table)
-        written.append(name)
+    for names, new_keys in (
+        (UTTERANCE_FILES, new_utterance),
+        (RECORDING_FILES, {} if (source / "segments").exists() else new_utterance),
+        (SPEAKER_FILES, new_speaker),
+    ):
+        old_keys = sorted(new_keys)
+        for name in names:
+            if name in ("utt2spk", "spk2utt") or not (source / name).exists():
+                continue
+            written.append(name)
+            if not new_keys:
+                write_table(destination / name, read_table(source / name))
+                continue
+            values, strangers = read_aligned(source / name, old_keys)
+            if strangers:
+                notes.append(left_out_note(source / name, strangers))
+            rows = zip(map(new_keys.__getitem__, old_keys), values, strict=True)
+            write_table(destination / name, {key: value for key, value in rows if value is not None})
     if not same_utterances and "utt2uniq" not in written:
         write_table(destination / "utt2uniq", {new: old for old, new in new_utterance.items()})
         written.append("utt2uniq")
@@ -89,18 +99,3 @@ def copy_data_dir(source: Path, destination: Path, renaming: Renaming) -> list[s
             f"{destination}: utterances that do not begin with their speaker, {count_and_name(foreign)} ({hint})"
         )
     return notes
-
-
-def renamed_tables(
-    source: Path, new_utterance: Mapping[str, str], new_speaker: Mapping[str, str]
-) -> Iterator[tuple[str, Mapping[str, str] | None]]:
-    """(file name, {old key: new key}) for each table but utt2spk and spk2utt; None where the keys stay."""
-    new_recording = None if (source / "segments").exists() else new_utterance
-    for names, new_key in (
-        (UTTERANCE_FILES, new_utterance),
-        (RECORDING_FILES, new_recording),
-        (SPEAKER_FILES, new_speaker),
-    ):
-        for name in names:
-            if name not in ("utt2spk", "spk2utt") and (source / name).exists():
-                yield name, new_key

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import compress
+from itertools import compress, islice
 from pathlib import Path
 
 from spk.data.data_dir import (
@@ -18,7 +17,6 @@ from spk.data.data_dir import (
     count_and_name,
     encode,
     lines_of,
-    numbered,
     speakers_to_utterances,
     split_lines,
     strictly_sorted,
@@ -29,94 +27,116 @@ from spk.data.validate_data_dir import POINTERS, missing_files
 from spk.errors import InputError
 
 
-@dataclass
-class Fixed:
-    """What was done: a line about each drop, the files that changed, and what there is now."""
-
-    num_before: int = 0
-    notes: list[str] = field(default_factory=list)
-    changed: list[str] = field(default_factory=list)
-    utt2spk: dict[str, str] = field(default_factory=dict)
-
-
-def fix_data_dir(data_dir: Path, drop_missing_files: bool = False) -> Fixed:
+def fix_data_dir(data_dir: Path, drop_missing_files: bool = False) -> Fix:
     """Rewrite the tables that need it; the originals of these go to data_dir/.backup. Trial lists are left alone.
 
     With `drop_missing_files`, a line whose file is not there counts as missing. Raises InputError, and changes nothing,
     when no utterance would remain.
     """
     check_source(data_dir)
-    fixed = Fixed()
-    keys, values = sound_lines(data_dir / "utt2spk", drop_missing_files, fixed)
-    utterances = list(dict.fromkeys(keys))
-    speakers = aligned_values(data_dir / "utt2spk", keys, values, numbered(utterances), "utterances", fixed)
-    recordings: list[str | None] = list(utterances)
-    fixed.num_before = len(utterances)
-
-    # Each kind of table: its files, what it is about, and for each utterance the key in it.
-    kinds = (
-        (UTTERANCE_FILES[1:], "utterances", utterances),
-        (RECORDING_FILES, "recordings", recordings),
-        (SPEAKER_FILES[1:], "speakers", speakers),
-    )
-    kept = [True] * len(utterances)
-    tables: dict[str, tuple[list[str], list[str | None]]] = {"utt2spk": (utterances, speakers)}
-    for names, unit, owners in kinds:
-        known = sorted(set(owners) - {None})
-        if known == utterances:
-            unit = "utterances"
-        row_of = numbered(known)
-        for name in names:
-            path = data_dir / name
-            if not path.exists():
-                continue
-            keys, values = sound_lines(path, drop_missing_files, fixed)
-            values = aligned_values(path, keys, values, row_of, unit, fixed)
-            if None in values:
-                missing = set(compress(known, [value is None for value in values]))
-                fixed.notes.append(f"{path}: {unit} that it lacks are dropped everywhere, {count_and_name(missing)}")
-                kept = [keep and owner not in missing for keep, owner in zip(kept, owners, strict=True)]
-            tables[name] = (known, values)
-            if name == "segments":
-                recordings[:] = [value and value.split()[0] for value in values]
-    if not any(kept):
-        raise InputError(f"{data_dir}: no utterance is in every table, so nothing is changed: {'; '.join(fixed.notes)}")
-
-    fixed.utt2spk = dict(zip(compress(utterances, kept), compress(speakers, kept), strict=True))
-    spk2utt = speakers_to_utterances(fixed.utt2spk)
-    tables["spk2utt"] = (sorted(spk2utt), [spk2utt[speaker] for speaker in sorted(spk2utt)])
-    for names, owners in ((UTTERANCE_FILES, utterances), (RECORDING_FILES, recordings), (SPEAKER_FILES, speakers)):
-        wanted = None if all(kept) else set(compress(owners, kept))
-        for name in names:
-            if name in tables:
-                rows = zip(*tables.pop(name), strict=True)
-                lines = [f"{key} {value}\n" for key, value in rows if wanted is None or key in wanted]
-                replace(data_dir / name, lines, fixed)
-    return fixed
+    fix = Fix(data_dir, drop_missing_files)
+    utterances, speakers = fix.sound_lines("utt2spk")
+    fix.num_before = len(utterances)
+    fix.kept = [True] * len(utterances)
+    fix.tables["utt2spk"] = (utterances, speakers)
+    fix.load(UTTERANCE_FILES[1:], "utterances", utterances)
+    recordings = utterances
+    if "segments" in fix.tables:
+        recordings = [value and value.split()[0] for value in fix.tables["segments"][1]]
+    fix.load(RECORDING_FILES, "recordings" if "segments" in fix.tables else "utterances", recordings)
+    fix.load(("spk2gender", "cmvn.scp"), "speakers", speakers)
+    if not any(fix.kept):
+        raise InputError(f"{data_dir}: no utterance is in every table, so nothing is changed: {'; '.join(fix.notes)}")
+    fix.utt2spk = dict(zip(compress(utterances, fix.kept), compress(speakers, fix.kept), strict=True))
+    spk2utt = speakers_to_utterances(fix.utt2spk)
+    fix.tables["spk2utt"] = (list(spk2utt), list(spk2utt.values()))
+    fix.save(UTTERANCE_FILES, utterances)
+    fix.save(RECORDING_FILES, recordings)
+    fix.save(SPEAKER_FILES, speakers)
+    return fix
 
 
-def sound_lines(path: Path, drop_missing_files: bool, fixed: Fixed) -> tuple[list[str], list[str]]:
-    """The columns of a table, sorted, without the lines that cannot stay; these are noted."""
-    lines = lines_of(path.read_bytes())
-    keys, values = split_lines(lines)
-    if not strictly_sorted(keys):
-        # Lines with the same key stay in the order of the file. (Sorting lines and splitting them again is much faster
-        # than sorting what was split: neighbours then lie side by side in memory in all that follows.)
+class Fix:
+    """A data directory while it is mended, and afterwards what was done: a line about each drop, the changed files.
+
+    Tables are columns: keys, and values with None for a key that the table lacks. `kept` goes with the utterances of
+    utt2spk. The owners of a kind of table are, for each of these utterances, its key there: itself, its recording (None
+    where segments lack it), or its speaker.
+    """
+
+    def __init__(self, data_dir: Path, drop_missing_files: bool) -> None:
+        self.data_dir = data_dir
+        self.drop_missing_files = drop_missing_files
+        self.num_before = 0
+        self.kept: list[bool] = []
+        self.tables: dict[str, tuple[list[str], list[str | None]]] = {}
+        self.notes: list[str] = []
+        self.changed: list[str] = []
+        self.utt2spk: dict[str, str] = {}
+
+    def note(self, name: str, what: str, keys: list[str]) -> None:
+        if keys:
+            self.notes.append(f"{self.data_dir / name}: {what}, {count_and_name(keys)}")
+
+    def sound_lines(self, name: str) -> tuple[list[str], list[str]]:
+        """The columns of a table, sorted, without the lines that cannot stay; of lines with the same key the first."""
+        lines = lines_of((self.data_dir / name).read_bytes())
+        # To sort what was split would be much slower: here neighbours come to lie side by side in memory.
         lines.sort(key=first_word)
         keys, values = split_lines(lines)
-    faults = bad_values(path.name, values)
-    if drop_missing_files and path.name in POINTERS:
-        faults |= {value: f"no such file: {file}" for value, file in missing_files(path.name, values).items()}
-    if faults:
-        bad = [key for key, value in zip(keys, values, strict=True) if value in faults]
-        fixed.notes.append(f"{path}: lines with bad values are dropped, {count_and_name(bad)}")
-    if "" in values:
-        fixed.notes.append(f"{path}: lines without an id or a value are dropped, {values.count('')}")
-        faults[""] = "no value"
-    if faults:
-        sound = [value not in faults for value in values]
-        keys, values = list(compress(keys, sound)), list(compress(values, sound))
-    return keys, values
+        del lines
+        faults = bad_values(name, values)
+        if self.drop_missing_files and name in POINTERS:
+            faults |= missing_files(name, values)
+        bad = [key for key, value in zip(keys, values, strict=True) if value in faults] if faults else []
+        self.note(name, "lines with bad values are dropped", bad)
+        if "" in values:
+            self.notes.append(f"{self.data_dir / name}: lines without an id or a value are dropped, {values.count('')}")
+            faults[""] = "no value"
+        if faults:
+            keys, values = select(keys, values, [value not in faults for value in values])
+        first_of_key = [True, *map(operator.ne, keys, islice(keys, 1, None))]
+        if not all(first_of_key):
+            repeated = [key for key, first in zip(keys, first_of_key, strict=False) if not first]
+            self.note(name, "of lines with the same id the first is kept", list(dict.fromkeys(repeated)))
+            keys, values = select(keys, values, first_of_key)
+        if not strictly_sorted(keys):  # bytes that are not UTF-8 sort otherwise as text
+            keys, values = map(list, zip(*sorted(zip(keys, values, strict=True)), strict=True))
+        return keys, values
+
+    def load(self, names: tuple[str, ...], unit: str, owners: list[str | None]) -> None:
+        """Read the tables of one kind; what one of them lacks is not kept."""
+        known = owners if unit == "utterances" else sorted(set(owners) - {None})
+        source = "segments" if unit == "recordings" else "utt2spk"
+        for name in names:
+            if not (self.data_dir / name).exists():
+                continue
+            values, strangers = align(*self.sound_lines(name), known)
+            self.note(name, f"{unit} that {source} does not have are dropped", strangers)
+            if None in values:
+                missing = set(compress(known, [value is None for value in values]))
+                self.note(name, f"{unit} that it lacks are dropped everywhere", sorted(missing))
+                self.kept = [keep and owner not in missing for keep, owner in zip(self.kept, owners, strict=True)]
+            self.tables[name] = (known, values)
+
+    def save(self, names: tuple[str, ...], owners: list[str | None]) -> None:
+        """Write the tables of one kind with what is kept, each if that changes it; the old one goes to .backup."""
+        wanted = set(compress(owners, self.kept))
+        for name in names:
+            if name not in self.tables:
+                continue
+            keys, values = self.tables.pop(name)
+            if len(keys) > len(wanted):
+                keys, values = select(keys, values, [key in wanted for key in keys])
+            lines = [f"{key} {value}\n" for key, value in zip(keys, values, strict=True)]
+            content = encode("".join(lines))
+            path = self.data_dir / name
+            if path.exists() and path.read_bytes() == content:
+                continue
+            if path.exists():
+                back_up(path)
+            write_whole(path, content)
+            self.changed.append(name)
 
 
 def first_word(line: bytes) -> bytes:
@@ -124,33 +144,16 @@ def first_word(line: bytes) -> bytes:
     return words[0] if words else b""
 
 
-def aligned_values(
-    path: Path, keys: list[str], values: list[str], row_of: Mapping[str, int], unit: str, fixed: Fixed
-) -> list[str | None]:
-    """The table's values for the known keys; what repeats and what is unknown is dropped and noted."""
-    aligned = align(keys, values, row_of)
-    if aligned.repeated:
-        note = f"{path}: of lines with the same id the first is kept, {count_and_name(aligned.repeated)}"
-        fixed.notes.append(note)
-    if aligned.strangers:
-        source = "segments" if unit == "recordings" else "utt2spk"
-        note = f"{path}: {unit} that {source} does not have are dropped, {count_and_name(aligned.strangers)}"
-        fixed.notes.append(note)
-    return aligned.values
+def select(keys: list[str], values: list[str], mask: list[bool]) -> tuple[list[str], list[str]]:
+    return list(compress(keys, mask)), list(compress(values, mask))
 
 
-def replace(path: Path, lines: Sequence[str], fixed: Fixed) -> None:
-    """Write the file if that changes it; the old one goes to .backup."""
-    content = encode("".join(lines))
-    if path.exists():
-        if path.read_bytes() == content:
-            return
-        backup = path.parent / ".backup" / path.name
-        backup.parent.mkdir(exist_ok=True)
-        backup.unlink(missing_ok=True)
-        try:
-            os.link(path, backup)  # the new file gets its place by renaming, so the old one stays as it is
-        except OSError:
-            shutil.copy2(path, backup)
-    write_whole(path, content)
-    fixed.changed.append(path.name)
+def back_up(path: Path) -> None:
+    """Keep the file's present content in .backup; the file itself is about to be replaced by renaming."""
+    backup = path.parent / ".backup" / path.name
+    backup.parent.mkdir(exist_ok=True)
+    backup.unlink(missing_ok=True)
+    try:
+        os.link(path, backup)
+    except OSError:
+        shutil.copy2(path, backup)

@@ -34,7 +34,7 @@ def split_data(data_dir: Path, num_parts: int, per_speaker: bool = False) -> tup
         ends = [len(utterances) * part // num_parts for part in range(1, num_parts + 1)]
     folder = data_dir / f"split{len(ends)}{'spk' if per_speaker else ''}"
     runs = [utterances[start:end] for start, end in itertools.pairwise([0, *ends])]
-    left_out = write_parts(data_dir, [(folder / str(part), run) for part, run in enumerate(runs, start=1)])
+    left_out = write_parts(data_dir, utt2spk, [(folder / str(part), run) for part, run in enumerate(runs, start=1)])
     return folder, len(ends), left_out
 
 

@@ -1,1 +1,1 @@
-"""Job engines: how a stage runs its N jobs. One file an engine, one interface."""
+"""Job engines: one module an engine, each with `run(job: Job) -> int`, which returns the exit status of the job."""
