@@ -1,8 +1,8 @@
 """Time and memory of the data directory tools on a million utterances: python3 tests/benchmarks/data_dirs.py
 
 Makes lists (no audio) in a temporary folder, runs each tool as a user does, and prints seconds by the clock and of the
-CPU, and the most memory in use. A smaller directory gives the ratio to the plain way: sort, comm and awk, file by file (which
-checks less, names no line and says nothing of what it drops).
+CPU, and the most memory in use. A smaller directory gives the ratio to the plain way: sort, comm and awk, file by file
+(which checks less, names no line and does not say what it drops).
 """
 
 from __future__ import annotations
