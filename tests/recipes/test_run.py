@@ -17,8 +17,15 @@ TASK = "sleep 300 & echo $! >child.JOB; echo $$ >task.JOB; wait"
 DEAF_TASK = "trap '' TERM INT HUP; (while :; do sleep 1; done) & echo $! >child.JOB; echo $$ >task.JOB; wait; sleep 300"
 
 
+def hear_all_signals() -> None:
+    """In the child: what the tests' own caller ignores (nohup, a background job) is not ignored."""
+    for signum in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, signal.SIG_DFL)
+
+
 def start(root: Path, folder: Path, *words: str, **keywords) -> subprocess.Popen[str]:
     """Start utils/run in a session of its own, so that the whole group can be interrupted as a terminal does it."""
+    keywords.setdefault("preexec_fn", hear_all_signals)
     return subprocess.Popen(
         [str(root / "utils" / "run"), *words],
         cwd=folder,
