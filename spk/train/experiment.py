@@ -24,7 +24,7 @@ from spk.errors import InputError
 
 # What may change between a run and its resumption: it alters nothing of the result.
 FREE_TO_CHANGE = ("train.workers", "train.log_every", "train.save_every", "train.keep_checkpoints")
-DATA_FILES = ("feats.scp", "utt2spk", "utt2num_frames")
+DATA_FILES = ("feats.scp", "feats.yaml", "utt2spk", "utt2num_frames")
 
 
 def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
