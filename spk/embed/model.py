@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from spk.data.torch_files import load
 from spk.errors import InputError
 from spk.nets.embedder import Embedder, build_embedder
-from spk.train.checkpoint import load
 
 
 def load_model(exp_dir: Path) -> tuple[Embedder, dict[str, Any]]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import logging
-import os
 import random
 import re
 from collections.abc import Mapping
@@ -13,7 +11,7 @@ from typing import Any
 
 import torch
 
-from spk.data.files import whole_file
+from spk.data.torch_files import load, save
 from spk.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -27,24 +25,6 @@ def save_checkpoint(directory: Path, step: int, state: Mapping[str, Any], keep: 
     for _, old in list_checkpoints(directory)[:-keep]:
         old.unlink()
     return path
-
-
-def save(path: Path, content: Mapping[str, Any]) -> None:
-    """torch.save by way of memory: straight to a full disk it would hide the disk's error behind one of its own."""
-    buffer = io.BytesIO()
-    torch.save(dict(content), buffer)
-    with whole_file(path, "wb") as file:
-        file.write(buffer.getbuffer())
-
-
-def load(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Tensors and plain values only (weights_only), on the CPU. InputError for a damaged file or other content."""
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; train first") from None
-    except Exception as error:  # torch raises many kinds for a damaged file
-        raise InputError(f"{path}: cannot be read as a checkpoint ({str(error).splitlines()[0]})") from None
 
 
 def list_checkpoints(directory: Path) -> list[tuple[int, Path]]:

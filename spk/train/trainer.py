@@ -19,12 +19,13 @@ from spk.config import EvaluationConfig, SystemConfig
 from spk.data.crops import CropDataset, load_batches
 from spk.data.files import whole_file
 from spk.data.sampler import Batch, SpeakerSampler
+from spk.data.torch_files import load, save
 from spk.embed.embeddings import embed
 from spk.errors import InputError
 from spk.losses.loss import Loss
 from spk.metrics.eer import eer
 from spk.nets.embedder import Embedder
-from spk.train.checkpoint import RandomState, load_latest, save, save_checkpoint
+from spk.train.checkpoint import RandomState, load_latest, save_checkpoint
 from spk.train.logbook import Logbook
 from spk.train.optimizers import OPTIMIZERS
 from spk.train.schedules import SCHEDULES
@@ -231,8 +232,6 @@ class Trainer:
 
     def finish(self) -> None:
         """Write final.pt: the weights that extraction uses, and the config that says what they are."""
-        from spk.train.checkpoint import load
-
         step, weights, note = self.step, self.embedder.state_dict(), "the last step"
         if self.validation is not None and self.config.validation.select == "best":
             best = load(self.exp_dir / "best.pt")
