@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import yaml
 
 from spk.errors import InputError
-from spk.schema import AT_LEAST_ONE, FRACTION, NOT_NEGATIVE, POSITIVE, check_arguments, nearest
+from spk.schema import AT_LEAST_ONE, FRACTION, NOT_NEGATIVE, POSITIVE, Range, check_arguments, nearest
 
 
 @dataclass
@@ -41,7 +41,7 @@ class TrainConfig:
 
     epochs: Annotated[float, POSITIVE] | None = None
     steps: Annotated[int, AT_LEAST_ONE] | None = None
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 autocast on CUDA, float32 on the CPU
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 on CUDA, else float32
     gradient_clip: Annotated[float, POSITIVE] | None = None  # largest norm of the whole gradient
     threads: Annotated[int, NOT_NEGATIVE] = 0  # of torch on the CPU; 0: one a core, recorded when the run starts
     workers: Annotated[int, NOT_NEGATIVE] = 0  # processes that read crops ahead
@@ -60,7 +60,7 @@ class ValidationConfig:
     """Training speakers held out to choose the checkpoint: never the test list."""
 
     speakers: Annotated[int, NOT_NEGATIVE] = 40  # 0: none, and the last step is the final model
-    utterances_per_speaker: Annotated[int, AT_LEAST_ONE] = 10
+    utterances_per_speaker: Annotated[int, Range(least=2)] = 10
     every: Annotated[int, AT_LEAST_ONE] = 500  # steps
     select: Literal["best", "last"] = "best"
 
@@ -140,11 +140,15 @@ def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def override(content: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """`content` with command-line pairs like ["--loss.margin", "0.3"] put in; values are read as YAML."""
+    """`content` with command-line pairs like ["--loss.margin", "0.3"] put in; values are read as YAML.
+
+    Another name (--loss.name softmax) begins its section anew: the old class's arguments are none of the new one's.
+    """
     content = {key: dict(value) if isinstance(value, dict) else value for key, value in content.items()}
     if len(overrides) % 2:
         raise InputError(f"{overrides[-1]}: has no value")
-    for option, text in zip(overrides[::2], overrides[1::2], strict=True):
+    pairs = sorted(zip(overrides[::2], overrides[1::2], strict=True), key=lambda pair: not pair[0].endswith(".name"))
+    for option, text in pairs:
         if not option.startswith("--"):
             raise InputError(f"{option!r}: an override looks like --loss.margin 0.3")
         *path, last = option[2:].replace("-", "_").split(".")
@@ -154,9 +158,12 @@ def override(content: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any
             section[name] = {"name": value} if isinstance(value, str) else dict(value or {})
             section = section[name]
         try:
-            section[last] = yaml.safe_load(text)
+            value = yaml.safe_load(text)
         except yaml.YAMLError:
-            section[last] = text
+            value = text
+        if last == "name" and section.get("name") != value:
+            section.clear()
+        section[last] = value
     return content
 
 
@@ -214,6 +221,8 @@ class Seed:
 
 def make_curriculum(section: Any, loss: Mapping[str, Any]) -> dict[str, Ramp]:
     """{argument of the loss: ramp}; only numbers that the loss really has can be ramped."""
+    from spk.losses import LOSSES
+
     if not isinstance(section, Mapping):
         raise InputError(f"curriculum: {section!r} must be a section of keys and values")
     numbers = [name for name, value in loss.items() if isinstance(value, (int, float)) and not isinstance(value, bool)]
@@ -222,6 +231,7 @@ def make_curriculum(section: Any, loss: Mapping[str, Any]) -> dict[str, Ramp]:
         if name not in numbers:
             raise InputError(f"curriculum.{name}: {loss['name']} has no such number; {nearest(name, numbers)}")
         ramps[name] = Ramp(**check_arguments(f"curriculum.{name}", ramp or {}, Ramp))
+        LOSSES.check(f"curriculum.{name}.start, as loss", {**loss, name: ramps[name].start})
     return ramps
 
 

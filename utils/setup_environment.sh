@@ -17,7 +17,13 @@ if [ $# -gt 0 ]; then
   [ "$1" = --help ] && exit 0
   exit 1
 fi
-if [ -e "$made_from" ] && [ ! -e "$unfinished" ] && cmp -s "$root/requirements.txt" "$made_from"; then exit 0; fi
+is_made() { [ -e "$made_from" ] && [ ! -e "$unfinished" ] && cmp -s "$root/requirements.txt" "$made_from"; }
+if is_made; then exit 0; fi
+if command -v flock >/dev/null; then # of two calls at once, one makes it and the other waits
+  exec 9>"$venv.lock"
+  flock 9
+  if is_made; then exit 0; fi
+fi
 
 say() { echo "setup_environment.sh: $*" >&2; }
 fail() {

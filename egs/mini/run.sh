@@ -42,7 +42,10 @@ fi
 
 if in_stage 1 "data directories and trials -> $data"; then
   corpus=${corpus:-$espeak}
-  need 0 "${corpus%%,*}"
+  for folder in ${corpus//,/ }; do
+    if [ "$corpus" = "$espeak" ]; then need 0 "$folder"; fi
+    if [ ! -d "$folder" ]; then usage_error "--corpus: no such folder: $folder"; fi
+  done
   prepare_speaker_folders "$corpus" "$data"
   for set in "$data"/*/; do validate_data_dir.sh --no-feats "$set"; done
   check_disjoint_speakers "$data/train" "$data"/test_*/

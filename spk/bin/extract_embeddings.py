@@ -19,7 +19,6 @@ from spk.bin.command import command
 from spk.bin.train import check_features, pick_device
 from spk.config import make_system
 from spk.data.data_dir import read_table
-from spk.errors import InputError
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +60,8 @@ def main() -> None:
     if missing:
         log.info("%d utterances have no features (see %s) and get no embedding", missing, data_dir / "rejected.tsv")
     if not utterances:
-        raise InputError(f"{data_dir}: no utterance with features to embed")
+        write_embeddings(os.fspath(options.out_prefix), [], np.empty((0, 0)))  # a share of rejected recordings alone
+        return
     with tqdm(total=len(utterances), unit="utt", disable=not sys.stderr.isatty()) as bar:
         embeddings = embed(
             embedder,

@@ -40,6 +40,10 @@ def main() -> None:
     begun = read_config(exp_dir)
     if config.train.threads == 0:
         config.train.threads = begun["train"]["threads"] if begun else len(os.sched_getaffinity(0))
+    device = pick_device(options.device)
+    if config.train.precision == "auto":  # resolved once and recorded: a run that moves to another device keeps it
+        by_device = "bfloat16" if device.type == "cuda" else "float32"
+        config.train.precision = begun["train"]["precision"] if begun else by_device
     with locked(exp_dir):
         if (exp_dir / "final.pt").exists() and begun is not None:
             open_experiment(exp_dir, config, data_dir, overrides, options.config)
@@ -49,12 +53,12 @@ def main() -> None:
             config,
             data_dir,
             exp_dir,
-            options.device,
+            device,
             lambda: open_experiment(exp_dir, config, data_dir, overrides, options.config),
         )
 
 
-def run(config: SystemConfig, data_dir: Path, exp_dir: Path, device_name: str, open_directory) -> None:
+def run(config: SystemConfig, data_dir: Path, exp_dir: Path, device, open_directory) -> None:
     import torch
 
     from spk.losses import LOSSES
@@ -63,7 +67,6 @@ def run(config: SystemConfig, data_dir: Path, exp_dir: Path, device_name: str, o
     from spk.train.training_data import read_training_data
 
     torch.set_num_threads(config.train.threads)
-    device = pick_device(device_name)
     training, validation = read_training_data(data_dir, config.validation, config.seed)
     torch.manual_seed(config.seed)
     embedder = build_embedder(config.normalization, config.network, num_bins=training.reader.dim)

@@ -108,6 +108,16 @@ class FeatureReader:
         self._read_headers(chosen)
         return self._rows[chosen].astype(np.int64)
 
+    def check_num_frames(self, indices: np.ndarray, expected: np.ndarray) -> None:
+        """Raises InputError naming the first utterance whose ark has other than the expected [B] numbers of frames."""
+        wrong = np.flatnonzero(self.num_frames(indices) != expected)
+        if len(wrong):
+            index = indices[wrong[0]]
+            raise InputError(
+                f"{where(self.scp, index)}: has {self._rows[index]} frames, but utt2num_frames says {expected[wrong[0]]}; "
+                "it belongs to other features: run steps/make_feats again"
+            )
+
     def whole(self, index: int) -> np.ndarray:
         """All frames of one utterance: float32 [T, F]."""
         index = range(len(self))[index]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import numpy as np
@@ -25,10 +26,17 @@ class CropDataset(Dataset):
         self.crop_frames = crop_frames
 
     def __getitem__(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, Batch]:
+        self.reader.check_num_frames(batch.utterances, self.num_frames[batch.utterances])
         room = np.maximum(self.num_frames[batch.utterances] - self.crop_frames, 0) + 1
         starts = (batch.random().random(len(room)) * room).astype(np.int64)
         features = self.reader.crops(batch.utterances, starts, self.crop_frames)
         return torch.from_numpy(features), self.labels[batch.utterances], batch
+
+
+def leave_signals_to_the_parent(worker: int) -> None:
+    """A stop reaches the whole process group; the parent needs its workers until its step is done and saved."""
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, signal.SIG_IGN)
 
 
 def load_batches(
@@ -44,5 +52,7 @@ def load_batches(
             pin_memory=pin_memory,
             prefetch_factor=4 if workers else None,
             persistent_workers=workers > 0,
+            worker_init_fn=leave_signals_to_the_parent,
+            generator=torch.Generator(),  # the loader's own draw must not move the network's generator
         )
     )

@@ -12,12 +12,13 @@ from typing import IO
 
 @contextlib.contextmanager
 def whole_file(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO]:
-    """Open `path`.partial for writing and rename it to `path` when the block ends well; remove it when it does not.
+    """Open a temporary name for writing and rename it to `path` when the block ends well; remove it when it does not.
 
     Text is UTF-8. The data is flushed to the disk before the rename, so that a full disk or a crash keeps the old file.
     """
     path = Path(path)
-    partial = path.with_name(path.name + ".partial")
+    # Its own name for each writer: of two at once, the last to finish wins, and neither can tear the other's file.
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     partial.parent.mkdir(parents=True, exist_ok=True)
     try:
         with partial.open(mode, encoding=None if "b" in mode else "utf-8") as file:

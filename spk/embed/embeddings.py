@@ -50,6 +50,7 @@ def embed(
     was_training = embedder.training
     embedder.eval().to(device)
     num_frames = np.asarray(num_frames, dtype=np.int64)
+    reader.check_num_frames(np.arange(len(num_frames)), num_frames)
     result: np.ndarray | None = None
     effective = np.full_like(num_frames, evaluation.crop_frames * evaluation.crops)
     if not evaluation.crops:

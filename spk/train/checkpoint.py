@@ -35,11 +35,16 @@ def list_checkpoints(directory: Path) -> list[tuple[int, Path]]:
 
 def load_latest(directory: Path) -> dict[str, Any] | None:
     """The newest checkpoint that can be read, or None when there is none. A damaged one is passed over, and said."""
-    for _, path in reversed(list_checkpoints(directory)):
+    for stale in directory.glob(".step-*.partial"):
+        stale.unlink()  # of a run that was killed while it wrote
+    found = list_checkpoints(directory)
+    for _, path in reversed(found):
         try:
             return load(path)
         except InputError as error:
             log.warning("%s; going back to the checkpoint before it", error)
+    if found:
+        raise InputError(f"{directory}: no checkpoint there can be read; delete the directory to begin anew")
     return None
 
 

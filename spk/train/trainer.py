@@ -80,8 +80,6 @@ class Trainer:
         )
         self.random = RandomState()
         self.precision = config.train.precision
-        if self.precision == "auto":
-            self.precision = "bfloat16" if device.type == "cuda" else "float32"
         # torch.compile keeps the module's own parameters, so what is saved does not depend on it.
         self.forward = torch.compile(self.embedder) if config.train.compile else self.embedder
         self.step = 0
@@ -165,8 +163,9 @@ class Trainer:
         limit = self.config.train.gradient_clip or math.inf
         self.gradient_norm = nn.utils.clip_grad_norm_(self.parameters, limit)
         loss_value = loss.item()
-        if not math.isfinite(loss_value):
-            self.stop_not_finite(loss_value, batch)
+        for what, value in (("loss", loss_value), ("gradient's norm", float(self.gradient_norm))):
+            if not math.isfinite(value):
+                self.stop_not_finite(what, value, batch)
         self.optimizer.step()
         self.schedule.step()
         self.step += 1
@@ -235,6 +234,11 @@ class Trainer:
         step, weights, note = self.step, self.embedder.state_dict(), "the last step"
         if self.validation is not None and self.config.validation.select == "best":
             best = load(self.exp_dir / "best.pt")
+            if best["step"] != self.best_step:
+                raise InputError(
+                    f"{self.exp_dir / 'best.pt'} holds step {best['step']}, but step {self.best_step} was the "
+                    "best of this run; delete the directory and train again"
+                )
             step, weights = best["step"], best["embedder"]
             note = f"step {step}, validation EER {100 * self.best_eer:.2f} %"
         save(
@@ -276,12 +280,12 @@ class Trainer:
             torch.get_num_threads(),
         )
 
-    def stop_not_finite(self, loss_value: float, batch: Batch) -> None:
+    def stop_not_finite(self, what: str, value: float, batch: Batch) -> None:
         path = self.exp_dir / f"not_finite_step_{self.step + 1}.txt"
         with whole_file(path) as file:
             file.writelines(f"{self.training.reader.utterances[index]}\n" for index in batch.utterances)
         raise InputError(
-            f"the loss is {loss_value} at step {self.step + 1}; the batch's utterances are in {path}; "
+            f"the {what} is {value} at step {self.step + 1}; the batch's utterances are in {path}; "
             "lower optimizer.lr, set train.gradient_clip, or look at these utterances' features"
         )
 

@@ -72,4 +72,10 @@ def read_training_data(
     by_speaker = order[np.argsort(names[order], kind="stable")]
     first = np.searchsorted(names[by_speaker], names[by_speaker])
     few = by_speaker[np.arange(len(by_speaker)) - first < validation.utterances_per_speaker]
-    return training, select(np.sort(few))
+    validating = select(np.sort(few))
+    if np.bincount(validating.labels).max() < 2:
+        raise InputError(
+            f"validation.speakers: none of the {validation.speakers} held-out speakers has two utterances, "
+            "so there is no target trial; hold out more speakers, or 0 for none"
+        )
+    return training, validating

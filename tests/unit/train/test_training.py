@@ -93,16 +93,21 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bits(train, system_yaml
         assert {**one, "crops_per_second": ""} == {**other, "crops_per_second": ""}
 
 
-def test_a_terminated_run_saves_and_can_go_on(system_yaml, data_dir, tmp_path):
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_terminated_run_saves_and_can_go_on(system_yaml, data_dir, tmp_path, workers):
     exp = tmp_path / "exp"
-    overrides = ["--train.steps", "400", "--train.save_every", "400", "--validation.speakers", "0"]
+    overrides = ["--train.steps", "4000", "--train.save_every", "4000", "--validation.speakers", "0"]
     running = subprocess.Popen(
-        train_command(system_yaml, data_dir, exp, *overrides), env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
+        train_command(system_yaml, data_dir, exp, *overrides, "--train.workers", workers),
+        env=ENVIRONMENT,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     while not (exp / "training.csv").exists() or len((exp / "training.csv").read_text().splitlines()) < 4:
         assert running.poll() is None
         time.sleep(0.05)
-    running.terminate()
+    os.killpg(running.pid, signal.SIGTERM)  # as job runners do: to the loader's processes too
     message = running.communicate(timeout=60)[1]
     assert running.returncode == 143, message
     assert "start again to go on" in message
@@ -171,6 +176,27 @@ def test_a_damaged_checkpoint_is_passed_over(train, system_yaml, data_dir, tmp_p
     assert_same_weights(final(tmp_path / "whole"), final(exp))
 
 
+def test_checkpoints_that_are_all_damaged_are_no_fresh_start(train, system_yaml, data_dir, tmp_path):
+    exp = tmp_path / "exp"
+    assert train(system_yaml, data_dir, exp).returncode == 0
+    (exp / "final.pt").unlink()
+    for path in (exp / "checkpoints").glob("step-*.pt"):
+        path.write_bytes(b"no checkpoint")
+    again = train(system_yaml, data_dir, exp)
+    assert again.returncode == 1
+    assert "no checkpoint there can be read" in again.stderr
+
+
+def test_frame_counts_of_other_features_are_refused(train, system_yaml, data_dir, tmp_path):
+    lines = (data_dir / "utt2num_frames").read_text().splitlines()
+    (data_dir / "utt2num_frames").write_text(
+        "".join(f"{line.split()[0]} {2 * int(line.split()[1])}\n" for line in lines)
+    )
+    done = train(system_yaml, data_dir, tmp_path / "exp")
+    assert done.returncode == 1
+    assert "utt2num_frames says" in done.stderr
+
+
 def test_a_full_disk_is_said_in_one_line_and_the_run_carries_on_when_there_is_room(
     train, system_yaml, data_dir, tmp_path, disk_of
 ):
@@ -205,6 +231,8 @@ def test_a_loss_that_is_not_finite_stops_with_the_batch_saved(train, system_yaml
         (["--batch.size", "7"], "batch.size: a batch needs 7 distinct speakers"),
         (["--features.name", "fbank41"], "no front end is named 'fbank41'; did you mean 'fbank40'?"),
         (["--train.epochs", "3"], "exactly one of train.epochs and train.steps"),
+        (["--validation.utterances_per_speaker", "1"], "validation.utterances_per_speaker: 1 is out of range"),
+        (["--curriculum.margin.start", "-1"], "curriculum.margin.start, as loss.margin: -1.0 is out of range"),
         (["--validation.speakers", "7"], "would leave fewer than 2 to train on"),
         (["--curriculum.scael.start", "1"], "curriculum.scael: dam_softmax has no such number; did you mean 'scale'?"),
         (["--features.name", "spectrogram257"], "the features there are others than the system's"),
