@@ -114,8 +114,8 @@ class FeatureReader:
         if len(wrong):
             index = indices[wrong[0]]
             raise InputError(
-                f"{where(self.scp, index)}: has {self._rows[index]} frames, but utt2num_frames says {expected[wrong[0]]}; "
-                "it belongs to other features: run steps/make_feats again"
+                f"{where(self.scp, index)}: has {self._rows[index]} frames, but utt2num_frames says "
+                f"{expected[wrong[0]]}; it belongs to other features: run steps/make_feats again"
             )
 
     def whole(self, index: int) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import platform
@@ -19,6 +20,7 @@ import yaml
 
 import spk
 from spk.config import SystemConfig
+from spk.data.data_dir import read_table
 from spk.data.files import file_digest, whole_file
 from spk.errors import InputError
 
@@ -51,7 +53,10 @@ def read_config(exp_dir: Path) -> dict[str, Any] | None:
 
 
 def data_digests(data_dir: Path) -> dict[str, str]:
-    return {name: file_digest(data_dir / name) for name in DATA_FILES}
+    """Digests of the data directory's files; of feats.scp without the folders, so that a run may move with its data."""
+    digests = {name: file_digest(data_dir / name) for name in DATA_FILES}
+    places = (f"{utterance} {Path(place).name}\n" for utterance, place in read_table(data_dir / "feats.scp").items())
+    return digests | {"feats.scp": hashlib.sha256("".join(places).encode()).hexdigest()}
 
 
 def open_experiment(exp_dir: Path, config: SystemConfig, data_dir: Path, overrides: list[str], source: str) -> None:

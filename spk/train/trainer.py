@@ -257,16 +257,15 @@ class Trainer:
 
     def announce(self) -> None:
         sampler, batch = self.sampler, self.config.batch
-        held_out = f"{len(self.validation.speakers)} held out, " if self.validation is not None else ""
-        log.info(
-            "%d utterances of %d speakers (%s%d with fewer than %d utterances give several crops of one, %d left out)",
-            len(self.training.labels),
-            len(self.training.speakers),
-            held_out,
-            len(sampler.reused_speakers),
-            batch.utterances_per_speaker,
-            len(sampler.left_out_speakers),
-        )
+        held_out = f", {len(self.validation.speakers)} more held out" if self.validation is not None else ""
+        log.info("%d utterances of %d speakers%s", len(self.training.labels), len(self.training.speakers), held_out)
+        if len(sampler.reused_speakers) or len(sampler.left_out_speakers):
+            log.info(
+                "speakers with fewer than %d utterances: %d give several crops of one, %d are left out",
+                batch.utterances_per_speaker,
+                len(sampler.reused_speakers),
+                len(sampler.left_out_speakers),
+            )
         log.info(
             "%d steps of %d x %d crops of %d frames, %d steps an epoch; %d parameters; %s on %s, %d threads",
             self.total_steps,

@@ -163,6 +163,15 @@ def test_another_config_or_other_data_in_the_same_directory_is_refused(train, sy
     assert "other data" in other.stderr
 
 
+def test_a_run_may_move_with_its_data(train, system_yaml, data_dir, tmp_path):
+    exp = tmp_path / "exp"
+    assert train(system_yaml, data_dir, exp).returncode == 0
+    moved = data_dir.rename(tmp_path / "moved")
+    scp = (moved / "feats.scp").read_text()
+    (moved / "feats.scp").write_text(scp.replace(str(data_dir), str(moved)))
+    assert "already trained" in train(system_yaml, moved, exp).stderr
+
+
 def test_a_damaged_checkpoint_is_passed_over(train, system_yaml, data_dir, tmp_path):
     assert train(system_yaml, data_dir, tmp_path / "whole").returncode == 0
     exp = tmp_path / "exp"
