@@ -41,10 +41,13 @@ if [ -z "$corpus" ] && in_stage 0 "speech by espeak-ng -> $espeak"; then
 fi
 
 if in_stage 1 "data directories and trials -> $data"; then
+  if [ -z "$corpus" ]; then need 0 "$espeak"; fi
   corpus=${corpus:-$espeak}
   for folder in ${corpus//,/ }; do
-    if [ "$corpus" = "$espeak" ]; then need 0 "$folder"; fi
-    if [ ! -d "$folder" ]; then usage_error "--corpus: no such folder: $folder"; fi
+    if [ ! -d "$folder" ]; then
+      echo "$0: error: --corpus: no such folder: $folder" >&2
+      exit 1
+    fi
   done
   prepare_speaker_folders "$corpus" "$data"
   for set in "$data"/*/; do validate_data_dir.sh --no-feats "$set"; done
