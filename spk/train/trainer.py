@@ -79,7 +79,6 @@ class Trainer:
             steps_per_epoch=self.steps_per_epoch,
         )
         self.random = RandomState()
-        self.precision = config.train.precision
         # torch.compile keeps the module's own parameters, so what is saved does not depend on it.
         self.forward = torch.compile(self.embedder) if config.train.compile else self.embedder
         self.step = 0
@@ -155,7 +154,7 @@ class Trainer:
         self.embedder.train()
         features = features.to(self.device, non_blocking=True)
         labels = labels.to(self.device, non_blocking=True)
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bfloat16"):
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.config.train.precision == "bfloat16"):
             embeddings = self.forward(features)
         loss = self.loss(embeddings, labels)
         self.optimizer.zero_grad(set_to_none=True)
@@ -274,7 +273,7 @@ class Trainer:
             batch.crop_frames,
             self.steps_per_epoch,
             sum(parameter.numel() for parameter in self.embedder.parameters()),
-            self.precision,
+            self.config.train.precision,
             self.device,
             torch.get_num_threads(),
         )
