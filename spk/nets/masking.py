@@ -43,6 +43,22 @@ class MaskedConv2d(nn.Conv2d):
         return y_NCFT, lengths_after(lengths_N, self.kernel_size[1], self.stride[1], self.padding[1])
 
 
+class MaskedMaxPool2d(nn.MaxPool2d):
+    """MaxPool2d over [N, C, F, T] after a ReLU, kernel, stride and padding given as pairs; as MaskedConv2d otherwise."""
+
+    def forward(self, x_NCFT: Tensor, lengths_N: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        y_NCFT = super().forward(zero_padding(x_NCFT, lengths_N))
+        return y_NCFT, lengths_after(lengths_N, self.kernel_size[1], self.stride[1], self.padding[1])
+
+
+def least_frames(layers: nn.Module) -> int:
+    """The shortest input of a chain of masked layers (as `modules()` lists them) that leaves one frame at its end."""
+    frames = 1
+    for layer in reversed([one for one in layers.modules() if isinstance(one, (MaskedConv2d, MaskedMaxPool2d))]):
+        frames = max(1, (frames - 1) * layer.stride[1] + layer.kernel_size[1] - 2 * layer.padding[1])
+    return frames
+
+
 def lengths_after(lengths_N: Tensor | None, kernel: int, stride: int, padding: int) -> Tensor | None:
     """Frames left after a convolution or pooling along time."""
     if lengths_N is None:
