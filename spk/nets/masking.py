@@ -44,7 +44,7 @@ class MaskedConv2d(nn.Conv2d):
 
 
 class MaskedMaxPool2d(nn.MaxPool2d):
-    """MaxPool2d over [N, C, F, T] after a ReLU, kernel, stride and padding given as pairs; as MaskedConv2d otherwise."""
+    """MaxPool2d over [N, C, F, T] after a ReLU; kernel, stride and padding as pairs. Lengths as in MaskedConv2d."""
 
     def forward(self, x_NCFT: Tensor, lengths_N: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         y_NCFT = super().forward(zero_padding(x_NCFT, lengths_N))
