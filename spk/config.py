@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import yaml
 
 from spk.errors import InputError
-from spk.schema import AT_LEAST_ONE, FRACTION, NOT_NEGATIVE, POSITIVE, Range, check_arguments, nearest
+from spk.schema import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Range, check_arguments, nearest
 
 
 @dataclass
@@ -71,23 +71,37 @@ class ValidationConfig:
 
 @dataclass
 class EvaluationConfig:
-    """What of an utterance is embedded: all of it, or K crops at regular intervals."""
+    """What of an utterance is embedded, all of it or K crops at regular intervals, and how two are compared."""
 
     crops: Annotated[int, NOT_NEGATIVE] = 0  # 0: the whole utterance
     crop_frames: Annotated[int, AT_LEAST_ONE] = 400
+    backend: str | dict[str, Any] = "cosine"  # as in {name: euclidean, length_normalize: false}
 
 
 @dataclass
 class Ramp:
-    """A value of the loss that rises or falls linearly from `start` to its configured value over a part of the run."""
+    """A value of the loss that goes from `start` to its configured value over a part of the run, or jumps there."""
 
     start: float = 0.0
-    begin: Annotated[float, FRACTION] = 0.0  # fractions of the run
-    end: Annotated[float, FRACTION] = 0.4
+    begin: Annotated[float, NOT_NEGATIVE] = 0.0
+    end: Annotated[float, NOT_NEGATIVE] = 0.4  # the same as begin: a jump
+    unit: Literal["run", "epochs"] = "run"  # of begin and end: fractions of the run, or epochs
+    curve: Literal["linear", "geometric"] = "linear"  # geometric: by equal factors
 
     def __post_init__(self) -> None:
         if self.end < self.begin:
-            raise InputError(f"curriculum: end {self.end:g} comes before begin {self.begin:g}")
+            raise InputError(f"end {self.end:g} comes before begin {self.begin:g}")
+        if self.unit == "run" and self.end > 1:
+            raise InputError(f"end {self.end:g} is past the run; with unit: epochs, it counts epochs")
+
+    def value(self, final: float, progress: float) -> float:
+        """Its value when the run has gone so far, in its unit; `final` is the configured value."""
+        if progress >= self.end:
+            return final
+        share = max(0.0, progress - self.begin) / (self.end - self.begin) if progress > self.begin else 0.0
+        if self.curve == "geometric":
+            return self.start * (final / self.start) ** share
+        return self.start + share * (final - self.start)
 
 
 @dataclass
@@ -170,6 +184,7 @@ def override(content: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any
 def make_system(content: Mapping[str, Any], source: str) -> SystemConfig:
     """Check a system's content and fill in every default. Errors begin with `source`, the file or directory."""
     # Registries are floors above this one knows; they are asked only when a whole system is read.
+    from spk.backend import BACKENDS
     from spk.feats import FRONT_ENDS
     from spk.losses import LOSSES
     from spk.nets import NETWORKS
@@ -204,6 +219,9 @@ def make_system(content: Mapping[str, Any], source: str) -> SystemConfig:
             if not isinstance(section, Mapping):
                 raise InputError(f"{name}: {section!r} must be a section of keys and values")
             checked[name] = kind(**check_arguments(name, section, kind))
+        checked["evaluation"].backend = BACKENDS.check("evaluation.backend", checked["evaluation"].backend)
+        batch = checked["batch"]
+        LOSSES[checked["loss"]["name"]].check_batch(batch.num_speakers, batch.utterances_per_speaker, checked["loss"])
         checked["curriculum"] = make_curriculum(content.get("curriculum") or {}, checked["loss"])
         if "seed" in content:
             checked["seed"] = check_arguments("", {"seed": content["seed"]}, Seed)["seed"]
@@ -225,14 +243,39 @@ def make_curriculum(section: Any, loss: Mapping[str, Any]) -> dict[str, Ramp]:
 
     if not isinstance(section, Mapping):
         raise InputError(f"curriculum: {section!r} must be a section of keys and values")
-    numbers = [name for name, value in loss.items() if isinstance(value, (int, float)) and not isinstance(value, bool)]
+    numbers = numbers_of(loss)
     ramps = {}
-    for name, ramp in section.items():
+    for name, values in section.items():
+        key = f"curriculum.{name}"
         if name not in numbers:
-            raise InputError(f"curriculum.{name}: {loss['name']} has no such number; {nearest(name, numbers)}")
-        ramps[name] = Ramp(**check_arguments(f"curriculum.{name}", ramp or {}, Ramp))
-        LOSSES.check(f"curriculum.{name}.start, as loss", {**loss, name: ramps[name].start})
+            raise InputError(f"{key}: {loss['name']} has no such number; {nearest(name, numbers)}")
+        arguments = check_arguments(key, values or {}, Ramp)
+        try:
+            ramp = Ramp(**arguments)
+        except InputError as error:
+            raise InputError(f"{key}: {error}") from None
+        if ramp.curve == "geometric" and min(ramp.start, numbers[name]) <= 0:
+            raise InputError(f"{key}: a geometric curve needs values above 0, not {ramp.start:g} to {numbers[name]:g}")
+        LOSSES.check(f"{key}.start, as loss", with_number(loss, name, ramp.start))
+        ramps[name] = ramp
     return ramps
+
+
+def numbers_of(section: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """The numbers of a checked section; those of a section in it as 'first.margin'."""
+    numbers: dict[str, float] = {}
+    for name, value in section.items():
+        if isinstance(value, Mapping):
+            numbers |= numbers_of(value, f"{prefix}{name}.")
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            numbers[prefix + name] = value
+    return numbers
+
+
+def with_number(section: Mapping[str, Any], name: str, value: float) -> dict[str, Any]:
+    """A copy of the section with the number of this (dotted) name replaced."""
+    first, _, rest = name.partition(".")
+    return {**section, first: with_number(section[first], rest, value) if rest else value}
 
 
 def load_system(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> SystemConfig:

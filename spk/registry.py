@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ class Registry:
     """A table name -> class or function. Registering a name twice raises, so that no file shadows another silently."""
 
     def __init__(self, kind: str, given: Iterable[str] = ()) -> None:
-        """`kind` is the word for messages ('network'); `given` names the arguments that the program fills in."""
+        """`kind` is the word for messages ('network'); `given` names the arguments that the program can fill in."""
         self.kind = kind
         self.given = tuple(given)
         self.targets: dict[str, Callable[..., Any]] = {}
@@ -49,7 +50,8 @@ class Registry:
         return {"name": name, **check_arguments(key, values, self.targets[name], self.given)}
 
     def build(self, key: str, section: str | Mapping[str, Any], **given: Any) -> Any:
-        """Check the section and call its class with it and with what the program gives."""
+        """Check the section and call its class with it and with those of the `given` that it takes."""
         arguments = self.check(key, section)
         target = self.targets[arguments.pop("name")]
-        return target(**given, **arguments)
+        taken = inspect.signature(target).parameters
+        return target(**{name: value for name, value in given.items() if name in taken}, **arguments)

@@ -9,7 +9,7 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from spk.errors import InputError
 
@@ -35,6 +35,13 @@ class Range:
         return " and ".join(part for part in (low, high) if part) or "any number"
 
 
+@runtime_checkable
+class SectionSchema(Protocol):
+    """What knows the sections of one kind, {name, arguments}: a registry."""
+
+    def check(self, key: str, section: str | Mapping[str, Any]) -> dict[str, Any]: ...
+
+
 POSITIVE = Range(above=0)
 NOT_NEGATIVE = Range(least=0)
 AT_LEAST_ONE = Range(least=1)
@@ -53,7 +60,7 @@ def check_value(key: str, value: Any, annotation: Any) -> Any:
     """Return `value` as the annotation's type, or raise InputError naming `key`, the value and what is allowed.
 
     Understands bool, int, float (an int or the text '1e-3' will do), str, Literal, None, unions, list[X], dict[str, X],
-    Annotated[number, Range] and Any.
+    Annotated[number, Range], Annotated[str | dict, registry] (a section of its own) and Any.
     """
     if annotation is Any or annotation is inspect.Parameter.empty:
         return value
@@ -63,6 +70,8 @@ def check_value(key: str, value: Any, annotation: Any) -> Any:
         for bound in arguments[1:]:
             if isinstance(bound, Range) and isinstance(checked, (int, float)) and not bound.holds(checked):
                 raise InputError(f"{key}: {value!r} is out of range; allowed: {bound}")
+            if isinstance(bound, SectionSchema):
+                checked = bound.check(key, checked)
         return checked
     if origin is typing.Literal:
         if value not in arguments:
@@ -135,7 +144,7 @@ def check_arguments(
         if name in values:
             checked[name] = check_value(f"{key}.{name}".lstrip("."), values[name], hints.get(name, Any))
         elif parameter.default is not inspect.Parameter.empty:
-            checked[name] = parameter.default
+            checked[name] = check_value(f"{key}.{name}".lstrip("."), parameter.default, hints.get(name, Any))
         else:
             raise InputError(f"{key}.{name}: missing; it has no default".lstrip("."))
     return checked

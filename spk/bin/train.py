@@ -71,7 +71,11 @@ def run(config: SystemConfig, data_dir: Path, exp_dir: Path, device, open_direct
     torch.manual_seed(config.seed)
     embedder = build_embedder(config.normalization, config.network, num_bins=training.reader.dim)
     loss = LOSSES.build(
-        "loss", config.loss, embedding_dim=config.network["embedding_dim"], num_speakers=len(training.speakers)
+        "loss",
+        config.loss,
+        embedding_dim=config.network["embedding_dim"],
+        num_speakers=len(training.speakers),
+        utterances_per_speaker=config.batch.utterances_per_speaker,
     )
     trainer = Trainer(config, exp_dir, embedder, loss, training, validation, device)
     open_directory()

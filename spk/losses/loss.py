@@ -1,15 +1,18 @@
-"""What all objectives share: their names, their signature, and float32."""
+"""What all objectives share: their names, their signature, the batches they can work with, and float32."""
 
 from __future__ import annotations
 
 import abc
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from spk.errors import InputError
 from spk.registry import Registry
+from spk.schema import AT_LEAST_ONE, Range
 
-LOSSES = Registry("loss", given=("embedding_dim", "num_speakers"))
+LOSSES = Registry("loss", given=("embedding_dim", "num_speakers", "utterances_per_speaker"))
 
 
 class Loss(nn.Module, abc.ABC):
@@ -18,6 +21,24 @@ class Loss(nn.Module, abc.ABC):
     A subclass writes `loss`. It always works in float32 (float64 stays), autocast off: in half precision a cosine of
     1 - 1e-4 rounds to 1.
     """
+
+    utterances: ClassVar[Range] = AT_LEAST_ONE  # of each speaker in a batch: what the objective can work with
+    speakers: ClassVar[Range] = AT_LEAST_ONE  # in a batch
+
+    @classmethod
+    def check_batch(cls, num_speakers: int, utterances_per_speaker: int, section: dict[str, Any]) -> None:
+        """Raise InputError, with the numbers, for batches that the objective of this config section cannot use."""
+        name = section["name"]
+        if not cls.utterances.holds(utterances_per_speaker):
+            raise InputError(
+                f"batch.utterances_per_speaker: {utterances_per_speaker} is out of range for the loss {name}; "
+                f"allowed: {cls.utterances}"
+            )
+        if not cls.speakers.holds(num_speakers):
+            raise InputError(
+                f"batch.size: {num_speakers * utterances_per_speaker} is {num_speakers} speaker a batch; "
+                f"the loss {name} compares speakers, so at least {cls.speakers.least:g} are needed"
+            )
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         with torch.autocast(embeddings.device.type, enabled=False):

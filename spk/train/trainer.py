@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from spk.config import EvaluationConfig, SystemConfig
+from spk.config import EvaluationConfig, SystemConfig, numbers_of
 from spk.data.crops import CropDataset, load_batches
 from spk.data.files import whole_file
 from spk.data.sampler import Batch, SpeakerSampler
@@ -149,8 +149,9 @@ class Trainer:
     def train_step(self, batches: Iterator[tuple[Tensor, Tensor, Batch]]) -> None:
         """One batch: crops, forward, loss in float32, backward, update."""
         features, labels, batch = next(batches)
-        for name, value in self.curriculum_values().items():
-            setattr(self.loss, name, value)
+        self.curriculum_now = self.curriculum_values()
+        for name, value in self.curriculum_now.items():
+            set_number(self.loss, name, value)
         self.embedder.train()
         features = features.to(self.device, non_blocking=True)
         labels = labels.to(self.device, non_blocking=True)
@@ -186,12 +187,9 @@ class Trainer:
 
     def curriculum_values(self) -> dict[str, float]:
         """The loss's scheduled values at this step."""
-        values = {}
-        for name, ramp in self.config.curriculum.items():
-            span = max(ramp.end - ramp.begin, 1 / self.total_steps)
-            share = min(1.0, max(0.0, (self.step / self.total_steps - ramp.begin) / span))
-            values[name] = ramp.start + share * (self.config.loss[name] - ramp.start)
-        return values
+        final = numbers_of(self.config.loss)
+        done = {"run": self.step / self.total_steps, "epochs": self.step / self.steps_per_epoch}
+        return {name: ramp.value(final[name], done[ramp.unit]) for name, ramp in self.config.curriculum.items()}
 
     def logged_values(self) -> dict[str, float]:
         now = time.monotonic()
@@ -201,7 +199,7 @@ class Trainer:
             "loss": self.loss_sum / max(1, self.loss_count),
             "lr": self.optimizer.param_groups[0]["lr"],
             "gradient_norm": float(self.gradient_norm),
-            **{name: getattr(self.loss, name) for name in self.config.curriculum},
+            **self.curriculum_now,
             "crops_per_second": crops / max(1e-9, now - self.last_time),
         }
         self.last_time, self.last_step = now, self.step
@@ -296,3 +294,9 @@ class Trainer:
             yield received
         finally:
             signal.signal(signal.SIGTERM, previous)
+
+
+def set_number(loss: Loss, name: str, value: float) -> None:
+    """Set an argument of the loss; 'first.margin' is that of the first part of a sum."""
+    part, _, attribute = name.rpartition(".")
+    setattr(loss.get_submodule(part), attribute, value)
