@@ -40,7 +40,15 @@ class MaskedConv2d(nn.Conv2d):
 
     def forward(self, x_NCFT: Tensor, lengths_N: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         y_NCFT = super().forward(zero_padding(x_NCFT, lengths_N))
-        return y_NCFT, lengths_after(lengths_N, self.kernel_size[1], self.stride[1], self.padding[1])
+        return y_NCFT, lengths_after(lengths_N, *along_time(self))
+
+
+class MaskedConv1d(nn.Conv1d):
+    """Conv1d over [N, C, T], dilated or not. Lengths as in MaskedConv2d."""
+
+    def forward(self, x_NCT: Tensor, lengths_N: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        y_NCT = super().forward(zero_padding(x_NCT, lengths_N))
+        return y_NCT, lengths_after(lengths_N, *along_time(self))
 
 
 class MaskedMaxPool2d(nn.MaxPool2d):
@@ -48,14 +56,22 @@ class MaskedMaxPool2d(nn.MaxPool2d):
 
     def forward(self, x_NCFT: Tensor, lengths_N: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         y_NCFT = super().forward(zero_padding(x_NCFT, lengths_N))
-        return y_NCFT, lengths_after(lengths_N, self.kernel_size[1], self.stride[1], self.padding[1])
+        return y_NCFT, lengths_after(lengths_N, *along_time(self))
+
+
+def along_time(layer: MaskedConv1d | MaskedConv2d | MaskedMaxPool2d) -> tuple[int, int, int]:
+    """Kernel (the frames from its first tap to its last, dilation and all), stride and padding along the last axis."""
+    sizes = (layer.kernel_size, layer.dilation, layer.stride, layer.padding)
+    taps, dilation, stride, padding = (size if isinstance(size, int) else size[-1] for size in sizes)
+    return (taps - 1) * dilation + 1, stride, padding
 
 
 def least_frames(layers: nn.Module) -> int:
     """The shortest input of a chain of masked layers (as `modules()` lists them) that leaves one frame at its end."""
     frames = 1
-    for layer in reversed([one for one in layers.modules() if isinstance(one, (MaskedConv2d, MaskedMaxPool2d))]):
-        frames = max(1, (frames - 1) * layer.stride[1] + layer.kernel_size[1] - 2 * layer.padding[1])
+    masked = [one for one in layers.modules() if isinstance(one, (MaskedConv1d, MaskedConv2d, MaskedMaxPool2d))]
+    for kernel, stride, padding in map(along_time, reversed(masked)):
+        frames = max(1, (frames - 1) * stride + kernel - 2 * padding)
     return frames
 
 
