@@ -54,6 +54,23 @@ class InstanceNormalization(nn.Module):
         return centred * torch.rsqrt(variance_NF + self.eps)[..., None]
 
 
+@NORMALIZATIONS.register("frame")
+class FrameNormalization(nn.Module):
+    """Zero mean and unit standard deviation over frequency in each frame, for magnitude spectrograms.
+
+    The code published with Xie et al., Utterance-level aggregation for speaker recognition in the wild, ICASSP 2019
+    (arXiv:1902.10107): (x - mean) / (std + 1e-5), std biased. [N, F, T] -> [N, F, T].
+    """
+
+    def __init__(self, num_bins: int, eps: Annotated[float, POSITIVE] = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+
+    def forward(self, x_NFT: Tensor, lengths_N: Tensor | None = None) -> Tensor:
+        centred = zero_padding(x_NFT - x_NFT.mean(dim=1, keepdim=True), lengths_N)
+        return centred / (centred.square().mean(dim=1, keepdim=True).sqrt() + self.eps)
+
+
 @NORMALIZATIONS.register("global")
 class GlobalNormalization(nn.Module):
     """Zero mean and unit variance of each bin over the training data, as running statistics.
