@@ -1,6 +1,14 @@
 """Embedding networks: features [N, T, F] -> embeddings [N, D]. One file a network; a config names it."""
 
-from spk.nets import fast_resnet34  # noqa: F401 (importing a network registers it)
+from spk.nets import (  # noqa: F401 (importing a network or a pooling registers it)
+    fast_resnet34,
+    resnet34,
+    resnet50,
+    thin_resnet34_ghostvlad,
+    vgg_m,
+    vlad,
+    xvector,
+)
 from spk.nets.registry import NETWORKS
 
 __all__ = ["NETWORKS"]

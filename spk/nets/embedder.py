@@ -26,10 +26,9 @@ class Embedder(nn.Module):
         return self.network.min_frames
 
     def forward(self, features_NTF: Tensor, lengths_N: Tensor | None = None) -> Tensor:
-        if features_NTF.shape[1] < self.min_frames:
-            raise InputError(
-                f"an input of {features_NTF.shape[1]} frames is too short: this network needs {self.min_frames}"
-            )
+        shortest = features_NTF.shape[1] if lengths_N is None else int(lengths_N.min())
+        if shortest < self.min_frames:
+            raise InputError(f"an input of {shortest} frames is too short: this network needs {self.min_frames}")
         x_NFT = self.normalization(features_NTF.transpose(1, 2), lengths_N)
         return self.network(x_NFT.transpose(1, 2), lengths_N)
 
