@@ -129,7 +129,6 @@ SECTIONS = {
     "batch": BatchConfig,
     "train": TrainConfig,
     "validation": ValidationConfig,
-    "evaluation": EvaluationConfig,
 }
 NAMED = ("features", "normalization", "network", "loss", "optimizer", "schedule")
 
@@ -184,7 +183,6 @@ def override(content: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any
 def make_system(content: Mapping[str, Any], source: str) -> SystemConfig:
     """Check a system's content and fill in every default. Errors begin with `source`, the file or directory."""
     # Registries are floors above this one knows; they are asked only when a whole system is read.
-    from spk.backend import BACKENDS
     from spk.feats import FRONT_ENDS
     from spk.losses import LOSSES
     from spk.nets import NETWORKS
@@ -214,12 +212,12 @@ def make_system(content: Mapping[str, Any], source: str) -> SystemConfig:
                 checked[name] = registries[name].check(name, content[name])
         if "pooling" in checked["network"]:
             checked["network"]["pooling"] = POOLINGS.check("network.pooling", checked["network"]["pooling"])
+        checked["evaluation"] = make_evaluation(content.get("evaluation") or {})
         for name, kind in SECTIONS.items():
             section = content.get(name) or {}
             if not isinstance(section, Mapping):
                 raise InputError(f"{name}: {section!r} must be a section of keys and values")
             checked[name] = kind(**check_arguments(name, section, kind))
-        checked["evaluation"].backend = BACKENDS.check("evaluation.backend", checked["evaluation"].backend)
         batch = checked["batch"]
         LOSSES[checked["loss"]["name"]].check_batch(batch.num_speakers, batch.utterances_per_speaker, checked["loss"])
         checked["curriculum"] = make_curriculum(content.get("curriculum") or {}, checked["loss"])
@@ -235,6 +233,27 @@ class Seed:
     """The schema of the one value that stands outside of sections."""
 
     seed: Annotated[int, NOT_NEGATIVE] = 1
+
+
+def make_evaluation(section: Any) -> EvaluationConfig:
+    from spk.backend import BACKENDS
+
+    if not isinstance(section, Mapping):
+        raise InputError(f"evaluation: {section!r} must be a section of keys and values")
+    evaluation = EvaluationConfig(**check_arguments("evaluation", section, EvaluationConfig))
+    evaluation.backend = BACKENDS.check("evaluation.backend", evaluation.backend)
+    return evaluation
+
+
+def read_evaluation(text: str, trained: Mapping[str, Any]) -> EvaluationConfig:
+    """A protocol from YAML text like '{crops: 10, crop_frames: 300}'; what it does not say is as in `trained`."""
+    try:
+        section = yaml.safe_load(text) or {}
+    except yaml.YAMLError:
+        section = text
+    if not isinstance(section, Mapping):
+        raise InputError(f"evaluation: {text!r} must be keys and values, like '{{crops: 10, crop_frames: 300}}'")
+    return make_evaluation({**trained, **section})
 
 
 def make_curriculum(section: Any, loss: Mapping[str, Any]) -> dict[str, Ramp]:

@@ -34,7 +34,7 @@ config=${config:-conf/fast_resnet34_dam.yaml}
 data=${data:-data/$name}
 exp=${exp:-exp/$name/$(name_of_system "$config" "${overrides[@]}")}
 baseline=${baseline:-exp/$name/statistics}
-check_config "$config" "${overrides[@]}"
+. check_system.sh # evaluation, backend
 
 if [ -z "$corpus" ] && in_stage 0 "speech by espeak-ng -> $espeak"; then
   make_espeak_corpus "$espeak"
@@ -76,23 +76,24 @@ if in_stage 4 "embeddings -> $exp/embeddings_*; statistics of the features -> $b
   for set in "${sets[@]}"; do
     need 2 "$data/$set/feats.scp"
     extract_statistics "$data/$set" "$baseline/embeddings_$set"
-    extract_embeddings --cmd "$embed_cmd" --nj "$nj" --ngpu "$embed_gpu" "$exp" "$data/$set" "$exp/embeddings_$set"
+    extract_embeddings --cmd "$embed_cmd" --nj "$nj" --ngpu "$embed_gpu" --evaluation "$evaluation" "$exp" "$data/$set" "$exp/embeddings_$set"
   done
 fi
 
-if in_stage 5 "scores by cosine, and by cosine after LDA -> $exp/scores_*, $baseline/scores_*"; then
+if in_stage 5 "scores by the system's back-end, and by cosine after LDA -> $exp/scores_*, $baseline/scores_*"; then
   for system in "$baseline" "$exp"; do
     need 4 "${sets[@]/#/$system/embeddings_}"
     train_lda "$data/train" "$system/embeddings_train" "$system/backend_lda"
     for set in "${tests[@]}"; do
       trials=$data/$set/trials embeddings=$system/embeddings_$set
-      score "$trials" "$embeddings" "$embeddings" "$system/scores_${set}_cosine"
-      score --backend-dir "$system/backend_lda" "$trials" "$embeddings" "$embeddings" "$system/scores_${set}_lda"
+      if [ "$system" = "$baseline" ]; then direct=cosine; else direct=$backend; fi
+      score "$trials" "$embeddings" "$embeddings" "$system/scores_${set}_$direct"
+      score --backend cosine --backend-dir "$system/backend_lda" "$trials" "$embeddings" "$embeddings" "$system/scores_${set}_lda"
     done
   done
 fi
 
 if in_stage 6 "results -> $exp/report"; then
-  for set in "${tests[@]}"; do need 5 {"$baseline","$exp"}/scores_"$set"_{cosine,lda}; done
+  for set in "${tests[@]}"; do need 5 "$baseline/scores_${set}_"{cosine,lda} "$exp/scores_${set}_"{"$backend",lda}; done
   report --output "$exp/report" "$baseline" "$exp"
 fi

@@ -9,7 +9,8 @@
 #   --trials FILE[,FILE...]     these lists instead, for one test directory
 #   --model EXP                 the trained system, say ../voxceleb/exp/vox2_dev/fast_resnet34_dam; then nothing is trained here
 #   --config FILE               without --model: the system (default ../voxceleb/conf/fast_resnet34_dam.yaml)
-#   --loss.margin 0.3           without --model: any key of the config on the command line wins over the file
+#   --loss.margin 0.3           without --model: any key of the config on the command line wins over the file; keys of its
+#                               section evaluation also with --model: --evaluation.crops 10
 #   --lda true|false            score by cosine after LDA, too, trained on the training set's embeddings (default false)
 #   --stage N                   begin with this stage (default 0)
 #   --stop-stage M              end with this one (default 6)
@@ -32,8 +33,12 @@ overrides=()
 . ./cmd.sh
 . system_options.sh
 
-if [ -n "$model" ] && [ -n "$config${overrides[*]}" ]; then
-  echo "$0: error: --model is trained already: --config, --seed and keys of the config do not go with it" >&2
+retrain=$config
+for ((i = 0; i < ${#overrides[@]}; i += 2)); do
+  if [[ ${overrides[i]} != --evaluation.* ]]; then retrain+=${overrides[i]}; fi
+done
+if [ -n "$model" ] && [ -n "$retrain" ]; then
+  echo "$0: error: --model is trained already: --config, --seed and keys of the config other than evaluation.* do not go with it" >&2
   exit 1
 fi
 
@@ -59,7 +64,7 @@ mapfile -t evaluated < <(printf '%s\n' "${test_sets[@]}" "${enroll_sets[@]}" | s
 if in_stage 1 "check the data directories"; then
   for set in "$train_data" "${evaluated[@]}"; do validate_data_dir.sh --no-feats "$set"; done
 fi
-check_config "$config" "${overrides[@]}"
+. check_system.sh # evaluation, backend
 check_disjoint_speakers "$train_data" "${evaluated[@]}"
 if $lda || [ "$model" = "$exp" ]; then sets=("$train_data" "${evaluated[@]}"); else sets=("${evaluated[@]}"); fi
 
@@ -83,7 +88,7 @@ if in_stage 4 "embeddings -> $exp/embeddings_*"; then
   if $lda; then embedded=("$train_data" "${evaluated[@]}"); else embedded=("${evaluated[@]}"); fi
   for set in "${embedded[@]}"; do
     need 2 "$set/feats.scp"
-    extract_embeddings --cmd "$embed_cmd" --nj "$nj" --ngpu "$embed_gpu" "$model" "$set" "$exp/embeddings_$(basename "$set")"
+    extract_embeddings --cmd "$embed_cmd" --nj "$nj" --ngpu "$embed_gpu" --evaluation "$evaluation" "$model" "$set" "$exp/embeddings_$(basename "$set")"
   done
 fi
 
@@ -96,8 +101,8 @@ if in_stage 5 "scores -> $exp/scores_*"; then
     enroll=$exp/embeddings_$(basename "${list_enroll[i]}") test=$exp/embeddings_$(basename "${list_test[i]}")
     scores=$exp/scores_$(name_of_trials "${list_test[i]}" "${lists[i]}")
     need 4 "$enroll" "$test"
-    score "${lists[i]}" "$enroll" "$test" "${scores}_cosine"
-    if $lda; then score --backend-dir "$exp/backend_lda" "${lists[i]}" "$enroll" "$test" "${scores}_lda"; fi
+    score "${lists[i]}" "$enroll" "$test" "${scores}_$backend"
+    if $lda; then score --backend cosine --backend-dir "$exp/backend_lda" "${lists[i]}" "$enroll" "$test" "${scores}_lda"; fi
   done
 fi
 

@@ -41,7 +41,7 @@ exp=${exp:-exp/$(basename "$train_data")/$(name_of_system "$config" "${overrides
 if in_stage 1 "check the data directories"; then
   for set in "$train_data" "${test_sets[@]}"; do validate_data_dir.sh --no-feats "$set"; done
 fi
-check_config "$config" "${overrides[@]}"
+. check_system.sh # evaluation, backend
 check_disjoint_speakers "$train_data" "${test_sets[@]}"
 
 if in_stage 2 "features -> feats.scp in each data directory"; then
@@ -60,7 +60,7 @@ if in_stage 4 "embeddings -> $exp/embeddings_*"; then
   if $lda; then embedded=("$train_data" "${test_sets[@]}"); else embedded=("${test_sets[@]}"); fi
   for set in "${embedded[@]}"; do
     need 2 "$set/feats.scp"
-    extract_embeddings --cmd "$embed_cmd" --nj "$nj" --ngpu "$embed_gpu" "$exp" "$set" "$exp/embeddings_$(basename "$set")"
+    extract_embeddings --cmd "$embed_cmd" --nj "$nj" --ngpu "$embed_gpu" --evaluation "$evaluation" "$exp" "$set" "$exp/embeddings_$(basename "$set")"
   done
 fi
 
@@ -73,8 +73,8 @@ if in_stage 5 "scores -> $exp/scores_*"; then
     embeddings=$exp/embeddings_$(basename "${list_test[i]}")
     scores=$exp/scores_$(name_of_trials "${list_test[i]}" "${lists[i]}")
     need 4 "$embeddings"
-    score "${lists[i]}" "$embeddings" "$embeddings" "${scores}_cosine"
-    if $lda; then score --backend-dir "$exp/backend_lda" "${lists[i]}" "$embeddings" "$embeddings" "${scores}_lda"; fi
+    score "${lists[i]}" "$embeddings" "$embeddings" "${scores}_$backend"
+    if $lda; then score --backend cosine --backend-dir "$exp/backend_lda" "${lists[i]}" "$embeddings" "$embeddings" "${scores}_lda"; fi
   done
 fi
 

@@ -20,6 +20,8 @@ class Cosine:
     crops are kept, and a trial is one dot product. Whole utterances (K = 1) have their cosine.
     """
 
+    label = "cosine"
+
     def represent(self, crops: NDArray[np.float32]) -> NDArray[np.float32]:
         """[n, K, D] -> mean of the normalised crop embeddings, [n, D]."""
         return unit_length(crops).mean(axis=1)

@@ -21,6 +21,7 @@ class Euclidean:
 
     def __init__(self, length_normalize: bool = True) -> None:
         self.length_normalize = length_normalize
+        self.label = "euclidean" if length_normalize else "raw_euclidean"
 
     def represent(self, crops: NDArray[np.float32]) -> NDArray[np.float32]:
         """[n, K, D], normalised crop by crop if so asked."""

@@ -13,7 +13,12 @@ BACKENDS = Registry("back-end")
 
 
 class Backend(Protocol):
-    """A back-end represents every utterance once and then compares representations at the positions of the trials."""
+    """A back-end represents every utterance once and then compares representations at the positions of the trials.
+
+    `label` is what tables call it.
+    """
+
+    label: str
 
     def represent(self, crops: NDArray[np.float32]) -> NDArray[np.floating]:
         """Crop embeddings [n, K, D] of some utterances -> what is kept of them, [n, ...]."""

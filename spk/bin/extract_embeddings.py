@@ -1,8 +1,8 @@
 """Embed the utterances of a data directory, or one job's share of them.
 
 Usage: python3 -m spk.bin.extract_embeddings [--utterances LIST] [--device auto|cpu|cuda] EXP DATA OUT_PREFIX
-Writes OUT_PREFIX.ark and then OUT_PREFIX.scp: a vector an utterance, or a matrix of K rows when the system evaluates K
-crops. Does nothing when OUT_PREFIX.scp is there.
+Writes OUT_PREFIX.yaml, the evaluation protocol, OUT_PREFIX.ark, and then OUT_PREFIX.scp: a vector an utterance, or a
+matrix of K rows when K crops are embedded. Does nothing when OUT_PREFIX.scp is there.
 """
 
 from __future__ import annotations
@@ -11,14 +11,17 @@ import argparse
 import logging
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import yaml
 
 from spk.bin.command import command
 from spk.bin.train import check_features, pick_device
-from spk.config import make_system
+from spk.config import make_system, read_evaluation
 from spk.data.data_dir import read_table
+from spk.data.files import whole_file
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +35,7 @@ def main() -> None:
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--threads", type=int, default=1, help="of torch on the CPU")
     parser.add_argument("--batch-frames", type=int, default=8000, help="frames of a batch, padding included")
+    parser.add_argument("--evaluation", default="", help="keys of the section that win over the system's own, as YAML")
     parser.add_argument("exp")
     parser.add_argument("data")
     parser.add_argument("out_prefix")
@@ -50,6 +54,9 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     embedder, content = load_model(Path(options.exp))
     config = make_system(content, f"{options.exp}/final.pt")
+    evaluation = read_evaluation(options.evaluation, content["evaluation"])
+    with whole_file(f"{options.out_prefix}.yaml") as file:
+        yaml.safe_dump(asdict(evaluation), file, sort_keys=False)
     data_dir = Path(options.data)
     check_features(config, data_dir)
     in_feats = read_table(data_dir / "feats.scp")
@@ -67,7 +74,7 @@ def main() -> None:
             embedder,
             FeatureReader(data_dir / "feats.scp", utterances),
             np.array([int(num_frames[utterance]) for utterance in utterances]),
-            config.evaluation,
+            evaluation,
             device=pick_device(options.device),
             batch_frames=options.batch_frames,
             progress=bar.update,

@@ -25,7 +25,10 @@ from spk.data.files import file_digest, whole_file
 from spk.errors import InputError
 
 # What may change between a run and its resumption: it alters nothing of the result.
-FREE_TO_CHANGE = ("train.workers", "train.log_every", "train.save_every", "train.keep_checkpoints")
+FREE_TO_CHANGE = (
+    *("train.workers", "train.log_every", "train.save_every", "train.keep_checkpoints"),
+    *("evaluation.crops", "evaluation.crop_frames"),
+)
 DATA_FILES = ("feats.scp", "feats.yaml", "utt2spk", "utt2num_frames")
 
 

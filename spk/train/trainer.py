@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from spk.backend import BACKENDS
 from spk.config import EvaluationConfig, SystemConfig, numbers_of
 from spk.data.crops import CropDataset, load_batches
 from spk.data.files import whole_file
@@ -207,7 +208,7 @@ class Trainer:
         return values
 
     def validate(self) -> float:
-        """EER of whole-utterance cosines between all pairs of held-out utterances; keeps the best network."""
+        """EER over all pairs of held-out utterances, whole, by the system's back-end; keeps the best network."""
         embeddings = embed(
             self.embedder,
             self.validation.reader,
@@ -215,9 +216,10 @@ class Trainer:
             EvaluationConfig(),
             device=self.device,
         )
-        unit = embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
-        first, second = np.triu_indices(len(unit), k=1)
-        scores = (unit @ unit.T)[first, second]
+        backend = BACKENDS.build("evaluation.backend", self.config.evaluation.backend)
+        represented = backend.represent(embeddings[:, None, :])
+        first, second = np.triu_indices(len(embeddings), k=1)
+        scores = backend.score(represented, represented, first, second)
         same = self.validation.labels[first] == self.validation.labels[second]
         result = eer(scores[same], scores[~same])
         if result < self.best_eer:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
+import kaldiio
+import numpy as np
 import pytest
 from recipes.small_system import SMALL_OPTIONS
 from recipes.speech import make_corpus
@@ -132,3 +135,37 @@ def test_sitw_refuses_to_train_a_trained_model(prepared, tmp_path):
     finished = run("sitw", *data, f"--model={tmp_path}")
     assert finished.returncode != 0
     assert "final.pt" in finished.stderr.splitlines()[-1]
+
+
+def test_another_protocol_of_a_trained_system_needs_no_training(prepared, voxceleb, tmp_path):
+    """Three crops, scored by minus the mean of all nine distances of unnormalised embeddings."""
+    data = [f"--train-data={prepared / 'train'}", f"--test-data={prepared / 'test'}"]
+    protocol = {"crops": 3, "crop_frames": 60, "backend.name": "euclidean", "backend.length_normalize": "false"}
+    keys = [f"--evaluation.{key}={value}" for key, value in protocol.items()]
+    succeeds(run("sitw", *data, f"--model={prepared / 'exp'}", f"--exp={tmp_path}", *keys))
+    crops = kaldiio.load_scp(str(tmp_path / "embeddings_test" / "embedding.scp"))
+    for line in (tmp_path / "scores_test_euclidean").read_text().splitlines():
+        enroll, test, score = line.split()
+        distances = [np.linalg.norm(x - y) for x in crops[enroll] for y in crops[test]]
+        assert len(distances) == 9
+        assert float(score) == pytest.approx(-np.mean(distances), rel=1e-4)
+    assert "raw_euclidean" in (tmp_path / "results.md").read_text()
+
+
+def test_a_run_may_go_on_with_other_crops_and_then_uses_them(prepared, voxceleb, tmp_path):
+    """evaluation.crops alters nothing of the training, so the trained network is embedded anew, not refused."""
+    exp = tmp_path / "exp"
+    shutil.copytree(prepared / "exp", exp)
+    options = [option for option in voxceleb if not str(option).startswith("--exp=")]
+    succeeds(run("voxceleb", *options, f"--exp={exp}", "--evaluation.crops=2", "--evaluation.crop_frames=40"))
+    crops = kaldiio.load_scp(str(exp / "embeddings_test" / "embedding.scp"))
+    assert {matrix.shape[0] for matrix in crops.values()} == {2}
+    assert (exp / "final.pt").read_bytes() == (prepared / "exp" / "final.pt").read_bytes()
+
+
+def test_a_protocol_that_does_not_exist_is_refused_before_any_stage(prepared, tmp_path):
+    data = [f"--train-data={prepared / 'train'}", f"--test-data={prepared / 'test'}"]
+    finished = run("voxceleb", *data, f"--exp={tmp_path / 'exp'}", "--evaluation.backend.name=euclidian")
+    assert finished.returncode != 0
+    assert "evaluation.backend.name" in finished.stderr
+    assert "did you mean 'euclidean'" in finished.stderr

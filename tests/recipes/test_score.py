@@ -205,3 +205,24 @@ def test_anybodys_scores_are_measured_with_voxcelebs_trial_form(tmp_path, shell)
 def test_every_step_explains_itself(shell, step):
     assert shell(f"{step} --help", check=True).stdout.startswith(f"Usage: {step} ")
     assert "Usage: python3 -m" in shell(f"python3 -m spk.bin.{step} --help", check=True).stdout
+
+
+def test_embeddings_say_how_they_are_scored(work, shell):
+    folder = work / "exp/net/embeddings_test"
+    (folder / "evaluation.yaml").write_text("backend: {name: euclidean, length_normalize: false}\n")
+    shell(SCORE, check=True)
+    embeddings = kaldiio.load_scp(str(folder / "embedding.scp"))
+    for line in (work / "exp/net/scores_test_cosine").read_text().splitlines():
+        enroll, test, score = line.split()
+        assert float(score) == pytest.approx(-np.linalg.norm(embeddings[enroll] - embeddings[test]), rel=1e-5)
+    assert json.loads((work / "exp/net/scores_test_cosine.json").read_text())["backend"] == "raw_euclidean"
+
+
+def test_two_sides_of_different_protocols_are_refused(work, shell):
+    (work / "exp/net/embeddings_test/evaluation.yaml").write_text("backend: euclidean\n")
+    finished = shell(
+        SCORE.replace("embeddings_test exp/net/embeddings_test", "embeddings_train exp/net/embeddings_test")
+    )
+    assert finished.returncode != 0
+    assert "extract both with the same evaluation, or give --backend" in finished.stderr
+    assert not (work / "exp/net/scores_test_cosine").exists()
