@@ -1,4 +1,4 @@
-"""Results as a Markdown table whose columns also line up as plain text."""
+"""Markdown tables whose columns also line up as plain text, and the one of results."""
 
 from __future__ import annotations
 
@@ -25,12 +25,16 @@ NUM_TEXT_COLUMNS = 3
 
 def results_table(rows: Sequence[Row], title: str) -> str:
     """'# title', an empty line and the table; one line a row."""
-    cells = [list(COLUMNS), *([cell(row) for cell in COLUMNS.values()] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    rule = ["-" * width if i < NUM_TEXT_COLUMNS else "-" * (width - 1) + ":" for i, width in enumerate(widths)]
-    lines = [cells[0], rule, *cells[1:]]
+    cells = [[cell(row) for cell in COLUMNS.values()] for row in rows]
+    return f"# {title}\n\n" + markdown_table(list(COLUMNS), cells, NUM_TEXT_COLUMNS)
+
+
+def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]], num_text_columns: int) -> str:
+    """One line a row; the first columns are texts, aligned to the left, the others numbers."""
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    rule = ["-" * width if i < num_text_columns else "-" * (width - 1) + ":" for i, width in enumerate(widths)]
     padded = [
-        [cell.ljust(width) if i < NUM_TEXT_COLUMNS else cell.rjust(width) for i, (cell, width) in columns]
-        for columns in (enumerate(zip(line, widths, strict=True)) for line in lines)
+        [cell.ljust(width) if i < num_text_columns else cell.rjust(width) for i, (cell, width) in columns]
+        for columns in (enumerate(zip(line, widths, strict=True)) for line in (headings, rule, *rows))
     ]
-    return f"# {title}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in padded)
+    return "".join(f"| {' | '.join(line)} |\n" for line in padded)
