@@ -11,10 +11,11 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor, nn
 
+from spk.nets.initialization import initialize_convolutions
 from spk.nets.masking import MaskedConv2d
 from spk.nets.pooling import POOLINGS
 from spk.nets.registry import NETWORKS
-from spk.nets.se_block import SEBlock, initialize_convolutions
+from spk.nets.se_block import SEBlock
 from spk.schema import AT_LEAST_ONE, POSITIVE
 
 CHANNELS = (16, 32, 64, 128)

@@ -8,10 +8,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from spk.nets.initialization import initialize_convolutions
 from spk.nets.masking import MaskedMaxPool2d, least_frames
 from spk.nets.pooling import POOLINGS
 from spk.nets.residual_block import BasicBlock, Bottleneck, ConvNorm
-from spk.nets.se_block import initialize_convolutions
 
 BLOCKS = (3, 4, 6, 3)
 STRIDES = (1, 2, 2, 2)

@@ -53,13 +53,3 @@ class SEBlock(nn.Module):
         if self.shortcut_conv is not None:
             x_NCFT = self.shortcut_bn(self.shortcut_conv(x_NCFT, lengths_N)[0])
         return torch.relu(y_NCFT + x_NCFT), lengths_out_N
-
-
-def initialize_convolutions(network: nn.Module) -> None:
-    """Kaiming normal, fan out, for convolutions; batch norm starts as the identity."""
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        elif isinstance(module, nn.BatchNorm2d):
-            nn.init.ones_(module.weight)
-            nn.init.zeros_(module.bias)

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from spk.errors import InputError
+from spk.nets.initialization import initialize_convolutions
 from spk.nets.masking import MaskedConv2d, MaskedMaxPool2d, least_frames
 from spk.nets.pooling import POOLINGS
 from spk.nets.registry import NETWORKS
 from spk.nets.residual_block import Bottleneck, ConvNorm
-from spk.nets.se_block import initialize_convolutions
 from spk.schema import AT_LEAST_ONE, POSITIVE
 
 STEM = 64

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 from torch import Tensor, nn
 
 from spk.errors import InputError
+from spk.nets.initialization import initialize_convolutions
 from spk.nets.masking import MaskedMaxPool2d, least_frames
 from spk.nets.pooling import POOLINGS
 from spk.nets.registry import NETWORKS
-from spk.nets.se_block import initialize_convolutions
 from spk.nets.vgg_layer import VGGLayer
 from spk.schema import AT_LEAST_ONE, POSITIVE
 

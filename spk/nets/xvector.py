@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor, nn
 
+from spk.nets.initialization import initialize_convolutions
 from spk.nets.masking import MaskedConv1d, least_frames
 from spk.nets.pooling import POOLINGS
 from spk.nets.registry import NETWORKS
@@ -43,9 +44,7 @@ class XVector(nn.Module):
         self.pooling = POOLINGS.build("network.pooling", pooling, channels=in_channels)
         self.embedding = nn.Linear(self.pooling.out_dim, embedding_dim)
         self.min_frames = least_frames(self)
-        for affine in self.affines:
-            nn.init.kaiming_normal_(affine.weight, mode="fan_out", nonlinearity="relu")
-            nn.init.zeros_(affine.bias)
+        initialize_convolutions(self)
 
     def forward(self, x_NTF: Tensor, lengths_N: Tensor | None = None) -> Tensor:
         x_NCT = x_NTF.transpose(1, 2)
