@@ -18,21 +18,29 @@ from spk.schema import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Range, check_argume
 class BatchConfig:
     """What a training batch is made of."""
 
-    size: Annotated[int, AT_LEAST_ONE] = 200  # crops: speakers times utterances_per_speaker
+    # Crops: speakers times utterances_per_speaker. auto: the most that fit the memory, recorded when the run starts.
+    size: Literal["auto"] | Annotated[int, AT_LEAST_ONE] = 200
+    most: Annotated[int, AT_LEAST_ONE] = 800  # for size: auto; the largest batch in 'In defence of metric learning'
     utterances_per_speaker: Annotated[int, AT_LEAST_ONE] = 1
     crop_frames: Annotated[int, AT_LEAST_ONE] = 200
     max_utterances_per_speaker: Annotated[int, AT_LEAST_ONE] | None = None  # of one speaker in an epoch
     reuse_utterances: bool = True  # several crops of one utterance where a speaker has too few
 
     def __post_init__(self) -> None:
-        if self.size % self.utterances_per_speaker:
+        if self.size == "auto":
+            if self.most < self.utterances_per_speaker:
+                raise InputError(
+                    f"batch.most: {self.most} is less than the {self.utterances_per_speaker} utterances of one speaker"
+                )
+        elif self.size % self.utterances_per_speaker:
             raise InputError(
                 f"batch.size: {self.size} is no multiple of its {self.utterances_per_speaker} utterances per speaker"
             )
 
     @property
     def num_speakers(self) -> int:
-        return self.size // self.utterances_per_speaker
+        """Of a batch; with size: auto, of the largest that it may become."""
+        return (self.most if self.size == "auto" else self.size) // self.utterances_per_speaker
 
 
 @dataclass
@@ -119,6 +127,7 @@ class SystemConfig:
     curriculum: dict[str, Ramp] = field(default_factory=dict)  # attribute of the loss -> its ramp
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    init_from: str | None = None  # an experiment directory, or its final.pt, whose network this one starts from
     seed: Annotated[int, NOT_NEGATIVE] = 1
 
     def as_dict(self) -> dict[str, Any]:
@@ -221,17 +230,18 @@ def make_system(content: Mapping[str, Any], source: str) -> SystemConfig:
         batch = checked["batch"]
         LOSSES[checked["loss"]["name"]].check_batch(batch.num_speakers, batch.utterances_per_speaker, checked["loss"])
         checked["curriculum"] = make_curriculum(content.get("curriculum") or {}, checked["loss"])
-        if "seed" in content:
-            checked["seed"] = check_arguments("", {"seed": content["seed"]}, Seed)["seed"]
+        outside = {name: content[name] for name in ("init_from", "seed") if name in content}
+        checked |= check_arguments("", outside, OutsideOfSections)
     except InputError as error:
         raise InputError(f"{source}: {error}") from None
     return SystemConfig(**checked)
 
 
 @dataclass
-class Seed:
-    """The schema of the one value that stands outside of sections."""
+class OutsideOfSections:
+    """The schema of the values that stand outside of sections."""
 
+    init_from: str | None = None
     seed: Annotated[int, NOT_NEGATIVE] = 1
 
 

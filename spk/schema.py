@@ -92,7 +92,10 @@ def check_value(key: str, value: Any, annotation: Any) -> Any:
 
 
 def check_union(key: str, value: Any, choices: tuple[Any, ...]) -> Any:
-    """The first choice that fits; the last choice's own error (it is the most specific one) when none does."""
+    """The first choice that fits; the last choice's own error (it is the most specific one) when none does.
+
+    The error names the words that would have done, too, as in Literal["auto"] | int.
+    """
     if value is None and type(None) in choices:
         return None
     choices = tuple(choice for choice in choices if choice is not type(None))
@@ -101,7 +104,12 @@ def check_union(key: str, value: Any, choices: tuple[Any, ...]) -> Any:
             return check_value(key, value, choice)
         except InputError:
             continue
-    return check_value(key, value, choices[-1])
+    literals = [choice for choice in choices[:-1] if typing.get_origin(choice) is typing.Literal]
+    words = [repr(word) for literal in literals for word in typing.get_args(literal)]
+    try:
+        return check_value(key, value, choices[-1])
+    except InputError as error:
+        raise InputError(", or ".join([str(error), *words])) from None
 
 
 def check_scalar(key: str, value: Any, kind: type) -> Any:

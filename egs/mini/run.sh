@@ -11,20 +11,21 @@
 #   --data DIR             data directories (default data/<corpus>)
 #   --exp DIR              the trained system (default exp/<corpus>/<config and what the command line changes>)
 #   --baseline DIR         the statistics that it is compared with (default exp/<corpus>/statistics)
+#   --init-from EXP        another trained system, whose network this one starts from
 #   --seed N               the one seed of everything random in training
 #   --nj N                 jobs at once for features and embeddings (default 2)
 #   --ngpu N               GPUs to train on (default 0: the CPU)
 #   --cmd CMD              who runs all jobs (default: cmd.sh)
 set -euo pipefail
 stage=0 stop_stage=6
-corpus="" config="" data="" exp="" baseline=""
+corpus="" config="" data="" exp="" baseline="" init_from=""
 seed="" nj=2 ngpu=0 cmd=""
 overrides=()
 . "$(dirname "$0")/path.sh"
 . parse_options.sh
 . stages.sh
 . names.sh
-. enter_recipe.sh corpus config data exp baseline
+. enter_recipe.sh corpus config data exp baseline init_from
 . ./cmd.sh
 . system_options.sh
 

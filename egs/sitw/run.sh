@@ -16,20 +16,21 @@
 #   --stop-stage M              end with this one (default 6)
 #   --exp DIR                   embeddings, scores, results and what is trained here
 #                               (default exp/<training set>/<name of the model, or config and what the command line changes>)
+#   --init-from EXP             without --model: another trained system, whose network this one starts from
 #   --seed N                    without --model: the one seed of everything random in training
 #   --nj N                      jobs at once for features and embeddings (default 16)
 #   --ngpu N                    GPUs to train on (default 1; 0: the CPU)
 #   --cmd CMD                   who runs all jobs (default: cmd.sh)
 set -euo pipefail
 stage=0 stop_stage=6
-train_data="" test_data="" enroll_data="" trials="" model="" config="" exp=""
+train_data="" test_data="" enroll_data="" trials="" model="" config="" exp="" init_from=""
 lda=false seed="" nj=16 ngpu=1 cmd=""
 overrides=()
 . "$(dirname "$0")/path.sh"
 . parse_options.sh
 . stages.sh
 . names.sh
-. enter_recipe.sh train_data test_data enroll_data trials model config exp
+. enter_recipe.sh train_data test_data enroll_data trials model config exp init_from
 . ./cmd.sh
 . system_options.sh
 
@@ -38,7 +39,7 @@ for ((i = 0; i < ${#overrides[@]}; i += 2)); do
   if [[ ${overrides[i]} != --evaluation.* ]]; then retrain+=${overrides[i]}; fi
 done
 if [ -n "$model" ] && [ -n "$retrain" ]; then
-  echo "$0: error: --model is trained already: --config, --seed and keys of the config other than evaluation.* do not go with it" >&2
+  echo "$0: error: --model is trained already: --config, --init-from, --seed and keys of the config other than evaluation.* do not go with it" >&2
   exit 1
 fi
 

@@ -12,20 +12,21 @@
 #   --stage N                 begin with this stage (default 0)
 #   --stop-stage M            end with this one (default 6)
 #   --exp DIR                 the trained system (default exp/<training set>/<config and what the command line changes>)
+#   --init-from EXP           another trained system, whose network this one starts from: softmax first, then contrastive
 #   --seed N                  the one seed of everything random in training
 #   --nj N                    jobs at once for features and embeddings (default 16)
 #   --ngpu N                  GPUs to train on (default 1; 0: the CPU)
 #   --cmd CMD                 who runs all jobs (default: cmd.sh)
 set -euo pipefail
 stage=0 stop_stage=6
-train_data="" test_data="" trials="" config="" exp=""
+train_data="" test_data="" trials="" config="" exp="" init_from=""
 lda=false seed="" nj=16 ngpu=1 cmd=""
 overrides=()
 . "$(dirname "$0")/path.sh"
 . parse_options.sh
 . stages.sh
 . names.sh
-. enter_recipe.sh train_data test_data trials config exp
+. enter_recipe.sh train_data test_data trials config exp init_from
 . ./cmd.sh
 . system_options.sh
 

@@ -1,6 +1,7 @@
 """Train an embedding network, or go on where a killed run stopped.
 
-Usage: python3 -m spk.bin.train --config SYSTEM.yaml [--device auto|cpu|cuda] [--loss.margin 0.3 ...] DATA EXP
+Usage: python3 -m spk.bin.train --config SYSTEM.yaml [--device auto|cpu|cuda] [--init-from EXP] [--loss.margin 0.3 ...]
+           DATA EXP
 DATA holds feats.scp, utt2num_frames and utt2spk; EXP gets config.yaml, checkpoints/, training.csv and final.pt.
 """
 
@@ -8,11 +9,11 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import sys
 from pathlib import Path
 
 from spk.bin.command import command
+from spk.bin.overrides import split_overrides
 from spk.config import SystemConfig, load_system, read_yaml
 from spk.errors import InputError
 
@@ -36,14 +37,11 @@ def main() -> None:
     check_features(config, data_dir)
 
     from spk.train.experiment import locked, open_experiment, read_config
+    from spk.train.settle import settle
 
     begun = read_config(exp_dir)
-    if config.train.threads == 0:
-        config.train.threads = begun["train"]["threads"] if begun else len(os.sched_getaffinity(0))
     device = pick_device(options.device)
-    if config.train.precision == "auto":  # resolved once and recorded: a run that moves to another device keeps it
-        by_device = "bfloat16" if device.type == "cuda" else "float32"
-        config.train.precision = begun["train"]["precision"] if begun else by_device
+    settle(config, begun, device)
     with locked(exp_dir):
         if (exp_dir / "final.pt").exists() and begun is not None:
             open_experiment(exp_dir, config, data_dir, overrides, options.config)
@@ -63,13 +61,19 @@ def run(config: SystemConfig, data_dir: Path, exp_dir: Path, device, open_direct
 
     from spk.losses import LOSSES
     from spk.nets.embedder import build_embedder
+    from spk.train.checkpoint import list_checkpoints
+    from spk.train.initialization import initialize, read_initial
     from spk.train.trainer import Terminated, Trainer
     from spk.train.training_data import read_training_data
 
     torch.set_num_threads(config.train.threads)
+    is_new = not list_checkpoints(exp_dir / "checkpoints")
+    initial = read_initial(config) if config.init_from and is_new else None
     training, validation = read_training_data(data_dir, config.validation, config.seed)
     torch.manual_seed(config.seed)
     embedder = build_embedder(config.normalization, config.network, num_bins=training.reader.dim)
+    if initial is not None:
+        initialize(embedder, initial, training.reader.dim, config.init_from)
     loss = LOSSES.build(
         "loss",
         config.loss,
@@ -84,23 +88,6 @@ def run(config: SystemConfig, data_dir: Path, exp_dir: Path, device, open_direct
     except Terminated as stopped:
         log.info("%s", stopped)
         sys.exit(STOPPED)
-
-
-def split_overrides(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """Options with a dot in their name, each with its value, apart from the rest; `--seed` is one too."""
-    rest, overrides = [], []
-    position = 0
-    while position < len(arguments):
-        argument = arguments[position]
-        if argument.startswith("--") and ("." in argument or argument == "--seed"):
-            if position + 1 == len(arguments):
-                raise InputError(f"{argument}: has no value")
-            overrides += arguments[position : position + 2]
-            position += 2
-        else:
-            rest.append(argument)
-            position += 1
-    return rest, overrides
 
 
 def check_features(config: SystemConfig, data_dir: Path) -> None:

@@ -43,7 +43,7 @@ class Complexity:
 
 
 def measure_complexity(network: nn.Module, *inputs: Tensor) -> Complexity:
-    """Count one forward pass of `inputs`, a batch of one, in evaluation mode. Parameters that layers share count once."""
+    """Count one forward pass of `inputs`, a batch of one, in evaluation mode. Shared parameters count once."""
     layers, counted = {}, set()
     for name, module in network.named_modules():
         own = [parameter for parameter in module.parameters(recurse=False) if id(parameter) not in counted]

@@ -23,11 +23,13 @@ from spk.config import SystemConfig
 from spk.data.data_dir import read_table
 from spk.data.files import file_digest, whole_file
 from spk.errors import InputError
+from spk.train.initialization import initial_file
 
 # What may change between a run and its resumption: it alters nothing of the result.
 FREE_TO_CHANGE = (
     *("train.workers", "train.log_every", "train.save_every", "train.keep_checkpoints"),
     *("evaluation.crops", "evaluation.crop_frames"),
+    "init_from",  # where the file lies; its digest must stay
 )
 DATA_FILES = ("feats.scp", "feats.yaml", "utt2spk", "utt2num_frames")
 
@@ -65,13 +67,15 @@ def data_digests(data_dir: Path) -> dict[str, str]:
 def open_experiment(exp_dir: Path, config: SystemConfig, data_dir: Path, overrides: list[str], source: str) -> None:
     """Write config.yaml and run.json, or check that they say the same as now.
 
-    Raises InputError when the directory was begun with another config or other data, with the difference.
+    Raises InputError when the directory was begun with another config, other data or another initial network, with the
+    difference.
     """
     begun = read_config(exp_dir)
     digests = data_digests(data_dir)
+    initial = describe_initial(config)
     if begun is None:
         with whole_file(exp_dir / "run.json") as file:
-            json.dump(describe_run(data_dir, digests, overrides, source), file, indent=1)
+            json.dump({**describe_run(data_dir, digests, overrides, source), "init_from": initial}, file, indent=1)
             file.write("\n")
         with whole_file(exp_dir / "config.yaml") as file:
             yaml.safe_dump(config.as_dict(), file, sort_keys=False)
@@ -81,12 +85,30 @@ def open_experiment(exp_dir: Path, config: SystemConfig, data_dir: Path, overrid
             f"{exp_dir} was begun with another config ({'; '.join(different)}); "
             "name another directory, or delete this one"
         )
-    recorded = json.loads((exp_dir / "run.json").read_text(encoding="utf-8"))["data_digests"]
+    run = json.loads((exp_dir / "run.json").read_text(encoding="utf-8"))
+    recorded = run["data_digests"]
     if changed := [name for name in DATA_FILES if recorded.get(name) != digests[name]]:
         raise InputError(
             f"{exp_dir} was begun with other data ({', '.join(changed)} of {data_dir} changed since); "
             "name another directory, or delete this one"
         )
+    before = run.get("init_from")
+    if (before and before["digest"]) != (initial and initial["digest"]):
+        was, now = (one["file"] if one else "weights drawn with the seed" for one in (before, initial))
+        raise InputError(
+            f"{exp_dir} was begun with another initial network (init_from: {was} then, {now} now"
+            f"{', a file that changed since' if was == now else ''}); name another directory, or delete this one"
+        )
+
+
+def describe_initial(config: SystemConfig) -> dict[str, str] | None:
+    """The file that `init_from` names and its digest, None without one. InputError when it is not there."""
+    if config.init_from is None:
+        return None
+    path = initial_file(config.init_from)
+    if not path.is_file():
+        raise InputError(f"init_from: {path}: no such file; train that system first")
+    return {"file": os.fspath(path), "digest": file_digest(path)}
 
 
 def describe_run(data_dir: Path, digests: dict[str, str], overrides: list[str], source: str) -> dict[str, Any]:

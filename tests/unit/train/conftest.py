@@ -1,13 +1,18 @@
-"""A small data directory of drawn features, and a system small enough to train in a second."""
+"""A small data directory of drawn features, a system small enough to train in a second, and the command that does."""
 
 from __future__ import annotations
 
+import logging
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from unit.train.commands import train_command
 
+from spk.bin.train import main
 from spk.embed.write import write_embeddings
 from spk.feats import FRONT_ENDS
 
@@ -57,3 +62,26 @@ def system_yaml(tmp_path: Path) -> Path:
     path = tmp_path / "system.yaml"
     path.write_text(yaml.safe_dump(SYSTEM))
     return path
+
+
+@dataclass
+class Finished:
+    returncode: int
+    stderr: str
+
+
+@pytest.fixture
+def train(monkeypatch, caplog):
+    """`train(system, data, exp, *overrides)` runs the command in this process, which is faster than a new one."""
+
+    def run(*arguments) -> Finished:
+        caplog.clear()
+        monkeypatch.setattr(sys, "argv", ["train", *map(str, train_command(*arguments)[3:])])
+        with caplog.at_level(logging.INFO):
+            try:
+                main()
+            except SystemExit as stopped:
+                return Finished(int(stopped.code is not None), f"{caplog.text}{stopped.code}")
+        return Finished(0, caplog.text)
+
+    return run

@@ -3,54 +3,17 @@
 from __future__ import annotations
 
 import csv
-import logging
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-
-from spk.bin.train import main
-
-ROOT = Path(__file__).resolve().parents[3]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-
-
-def train_command(system_yaml, data_dir, exp, *overrides):
-    return [
-        *(sys.executable, "-m", "spk.bin.train", "--device", "cpu", "--config", system_yaml, *overrides),
-        *(data_dir, exp),
-    ]
-
-
-@dataclass
-class Finished:
-    returncode: int
-    stderr: str
-
-
-@pytest.fixture
-def train(monkeypatch, caplog):
-    """`train(system, data, exp, *overrides)` runs the command in this process, which is faster than a new one."""
-
-    def run(*arguments) -> Finished:
-        caplog.clear()
-        monkeypatch.setattr(sys, "argv", ["train", *map(str, train_command(*arguments)[3:])])
-        with caplog.at_level(logging.INFO):
-            try:
-                main()
-            except SystemExit as stopped:
-                return Finished(int(stopped.code is not None), f"{caplog.text}{stopped.code}")
-        return Finished(0, caplog.text)
-
-    return run
+from unit.train.commands import ENVIRONMENT, train_command
 
 
 def final(exp):

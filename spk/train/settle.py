@@ -1,0 +1,25 @@
+"""What a config may leave to the machine, settled when a run begins, recorded, and kept when it goes on elsewhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from spk.config import SystemConfig
+
+
+def settle(config: SystemConfig, begun: Mapping[str, Any] | None, device: torch.device) -> None:
+    """Fill in train.threads 0 and train.precision auto, as recorded in `begun` (the config of a run that goes on).
+
+    Of batch.size auto only what is recorded: to find it takes the network (`batch_size.py`).
+    """
+    if config.train.threads == 0:
+        config.train.threads = begun["train"]["threads"] if begun else len(os.sched_getaffinity(0))
+    if config.train.precision == "auto":
+        by_device = "bfloat16" if device.type == "cuda" else "float32"
+        config.train.precision = begun["train"]["precision"] if begun else by_device
+    if config.batch.size == "auto" and begun:
+        config.batch.size = begun["batch"]["size"]
