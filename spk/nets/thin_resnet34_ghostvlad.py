@@ -11,11 +11,10 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor, nn
 
-from spk.errors import InputError
 from spk.nets.initialization import initialize_convolutions
 from spk.nets.masking import MaskedConv2d, MaskedMaxPool2d, least_frames
 from spk.nets.pooling import POOLINGS
-from spk.nets.registry import NETWORKS
+from spk.nets.registry import NETWORKS, require_bins
 from spk.nets.residual_block import Bottleneck, ConvNorm
 from spk.schema import AT_LEAST_ONE, POSITIVE
 
@@ -43,10 +42,7 @@ class ThinResNet34GhostVLAD(nn.Module):
         pooling: str | dict[str, Any] = "ghostvlad",
     ) -> None:
         super().__init__()
-        if num_bins < LEAST_BINS:
-            raise InputError(
-                f"network: thin_resnet34_ghostvlad needs at least {LEAST_BINS} bins, but the front end gives {num_bins}"
-            )
+        require_bins("thin_resnet34_ghostvlad", num_bins, LEAST_BINS)
 
         def scaled(width: int) -> int:
             return max(1, round(width * channels))

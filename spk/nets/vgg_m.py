@@ -6,11 +6,10 @@ from typing import Annotated, Any
 
 from torch import Tensor, nn
 
-from spk.errors import InputError
 from spk.nets.initialization import initialize_convolutions
 from spk.nets.masking import MaskedMaxPool2d, least_frames
 from spk.nets.pooling import POOLINGS
-from spk.nets.registry import NETWORKS
+from spk.nets.registry import NETWORKS, require_bins
 from spk.nets.vgg_layer import VGGLayer
 from spk.schema import AT_LEAST_ONE, POSITIVE
 
@@ -38,8 +37,7 @@ class VGGM(nn.Module):
         pooling: str | dict[str, Any] = "tap",
     ) -> None:
         super().__init__()
-        if num_bins < LEAST_BINS:
-            raise InputError(f"network: vgg_m needs at least {LEAST_BINS} bins, but the front end gives {num_bins}")
+        require_bins("vgg_m", num_bins, LEAST_BINS)
         self.layers = nn.ModuleList()
         in_channels, bins = 1, num_bins
         for index, (width, kernel, stride, padding) in enumerate(CONVS):
