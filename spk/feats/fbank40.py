@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torchaudio
 from torch import Tensor
 
 from spk.feats.front_end import EIGHT_BITS
@@ -24,6 +23,8 @@ class Fbank40(ShortTimeFourier):
 
     def __init__(self, window: Window = "hamming") -> None:
         super().__init__(window, periodic=True, frame_length=400, n_fft=512, centred=True)
+        import torchaudio  # here: training only needs the front end's name and options
+
         filters = torchaudio.functional.melscale_fbanks(
             self.n_fft // 2 + 1, 0.0, self.sample_rate / 2, self.dim, self.sample_rate, norm=None, mel_scale="htk"
         )
