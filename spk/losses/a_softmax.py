@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from spk.losses.loss import LOSSES, Loss
+from spk.losses.loss import LOSSES, Loss, unit
 from spk.schema import AT_LEAST_ONE, NOT_NEGATIVE
 
 
@@ -40,7 +40,7 @@ class ASoftmax(Loss):
         nn.init.xavier_normal_(self.weight_CD)
 
     def loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        cosine_BC = F.linear(F.normalize(embeddings), F.normalize(self.weight_CD))
+        cosine_BC = F.linear(unit(embeddings), unit(self.weight_CD))
         target_B1 = cosine_BC.gather(1, labels[:, None])
         mixed_B1 = (self.annealing * target_B1 + self.psi(target_B1)) / (1 + self.annealing)
         logits_BC = embeddings.norm(dim=1, keepdim=True) * cosine_BC.scatter(1, labels[:, None], mixed_B1)

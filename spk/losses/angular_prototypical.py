@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spk.losses.loss import LOSSES
+from spk.losses.loss import LOSSES, unit
 from spk.losses.metric_loss import MetricLoss, ScaledCosine
 from spk.schema import POSITIVE
 
@@ -21,6 +21,8 @@ class AngularPrototypical(MetricLoss):
     `scale` and `bias` are the values that w and b start from.
     """
 
+    learnt = ("scale", "bias")
+
     def __init__(
         self, utterances_per_speaker: int, scale: Annotated[float, POSITIVE] = 10.0, bias: float = -5.0
     ) -> None:
@@ -28,6 +30,6 @@ class AngularPrototypical(MetricLoss):
         self.similarity = ScaledCosine(scale, bias)
 
     def metric(self, x_NMD: Tensor) -> Tensor:
-        query_ND, prototype_ND = F.normalize(x_NMD[:, -1]), F.normalize(x_NMD[:, :-1].mean(dim=1))
+        query_ND, prototype_ND = unit(x_NMD[:, -1]), unit(x_NMD[:, :-1].mean(dim=1))
         logits_NN = self.similarity(query_ND @ prototype_ND.T)
         return F.cross_entropy(logits_NN, torch.arange(len(logits_NN), device=logits_NN.device))

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from spk.losses.loss import LOSSES
+from spk.losses.loss import LOSSES, unit
 from spk.losses.metric_loss import MetricLoss
 from spk.schema import POSITIVE, Range
 
@@ -31,7 +30,7 @@ class Contrastive(MetricLoss):
         self.margin = margin
 
     def metric(self, x_NMD: Tensor) -> Tensor:
-        unit_NMD = F.normalize(x_NMD, dim=2)
+        unit_NMD = unit(x_NMD)
         squares_NN = 2 - 2 * unit_NMD[:, 0] @ unit_NMD[:, 1].T
         num_speakers = len(squares_NN)
         distance_NN = squares_NN.clamp_min(LEAST_SQUARED_DISTANCE).sqrt()

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spk.losses.loss import LOSSES
+from spk.losses.loss import LOSSES, unit
 from spk.losses.metric_loss import MetricLoss, ScaledCosine
 from spk.schema import POSITIVE
 
@@ -21,6 +21,8 @@ class GE2E(MetricLoss):
     `softmax`: L = -mean log softmax_k(S_ji,k)_j. `contrast`: L = mean 1 - sigma(S_ji,j) + max_{k != j} sigma(S_ji,k).
     `scale` and `bias` are the values that w and b start from.
     """
+
+    learnt = ("scale", "bias")
 
     def __init__(
         self,
@@ -36,9 +38,9 @@ class GE2E(MetricLoss):
     def metric(self, x_NMD: Tensor) -> Tensor:
         num_speakers, num_utterances, _ = x_NMD.shape
         sum_N1D = x_NMD.sum(dim=1, keepdim=True)
-        query_NMD = F.normalize(x_NMD, dim=2)
-        cosine_NMN = query_NMD @ F.normalize(sum_N1D[:, 0]).T
-        own_NM = (query_NMD * F.normalize(sum_N1D - x_NMD, dim=2)).sum(dim=2)
+        query_NMD = unit(x_NMD)
+        cosine_NMN = query_NMD @ unit(sum_N1D[:, 0]).T
+        own_NM = (query_NMD * unit(sum_N1D - x_NMD)).sum(dim=2)
         is_own = torch.eye(num_speakers, dtype=torch.bool, device=x_NMD.device)[:, None, :]
         similarity_NMN = self.similarity(torch.where(is_own, own_NM[:, :, None], cosine_NMN))
         if self.form == "contrast":

@@ -12,6 +12,8 @@ from spk.errors import InputError
 from spk.registry import Registry
 from spk.schema import AT_LEAST_ONE, Range
 
+LEAST_LENGTH = 1e-6  # what float32 leaves of vectors that cancel one another is shorter
+
 LOSSES = Registry("loss", given=("embedding_dim", "num_speakers", "utterances_per_speaker"))
 
 
@@ -24,6 +26,7 @@ class Loss(nn.Module, abc.ABC):
 
     utterances: ClassVar[Range] = AT_LEAST_ONE  # of each speaker in a batch: what the objective can work with
     speakers: ClassVar[Range] = AT_LEAST_ONE  # in a batch
+    learnt: ClassVar[tuple[str, ...]] = ()  # arguments that are but the start of a parameter: no curriculum sets them
 
     @classmethod
     def check_batch(cls, num_speakers: int, utterances_per_speaker: int, section: dict[str, Any]) -> None:
@@ -48,3 +51,9 @@ class Loss(nn.Module, abc.ABC):
     @abc.abstractmethod
     def loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """The objective itself."""
+
+
+def unit(x: Tensor) -> Tensor:
+    """x / |x| along the last dimension. A vector of no length has no direction: 0, with gradient 0 and not 1 / 0."""
+    length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    return x / length.masked_fill(length < LEAST_LENGTH, torch.inf)

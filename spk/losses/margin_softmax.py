@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from spk.losses.loss import Loss
+from spk.losses.loss import Loss, unit
 
 
 class MarginSoftmax(Loss):
@@ -24,7 +24,7 @@ class MarginSoftmax(Loss):
         nn.init.xavier_normal_(self.weight_CD)
 
     def loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        cosine_BC = F.linear(F.normalize(embeddings), F.normalize(self.weight_CD))
+        cosine_BC = F.linear(unit(embeddings), unit(self.weight_CD))
         target_B1 = cosine_BC.gather(1, labels[:, None])
         logits_BC = self.scale * cosine_BC.scatter(1, labels[:, None], self.add_margin(target_B1))
         return F.cross_entropy(logits_BC, labels)

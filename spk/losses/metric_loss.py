@@ -8,7 +8,6 @@ from __future__ import annotations
 import abc
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spk.losses.loss import Loss
@@ -39,19 +38,18 @@ class MetricLoss(Loss):
 class ScaledCosine(nn.Module):
     """Similarity w cos + b with learnt w > 0 and b: eq. (11) of 'In defence of metric learning'.
 
-    w is the softplus of the parameter: within 5e-5 of it at the usual start of 10, yet never zero or below, and never
-    without a gradient.
+    The parameter is w - 1 / w: near w where w is large, yet however far below zero a step brings it, w stays above zero
+    and keeps a gradient.
     """
 
     def __init__(self, scale: float, bias: float) -> None:
         super().__init__()
-        start = torch.tensor(scale)
-        self.raw_scale = nn.Parameter(start + torch.log(-torch.expm1(-start)))
+        self.raw_scale = nn.Parameter(torch.tensor(scale - 1 / scale))
         self.bias = nn.Parameter(torch.tensor(bias))
 
     @property
     def scale(self) -> Tensor:
-        return F.softplus(self.raw_scale)
+        return torch.exp(torch.asinh(self.raw_scale / 2))
 
     def forward(self, cosine: Tensor) -> Tensor:
         return self.scale * cosine + self.bias

@@ -23,6 +23,8 @@ class Prototypical(MetricLoss):
         super().__init__(utterances_per_speaker)
 
     def metric(self, x_NMD: Tensor) -> Tensor:
+        # Distances do not change with the origin; far from it, their terms would cancel one another in float32.
+        x_NMD = x_NMD - x_NMD.mean(dim=(0, 1))
         query_ND, prototype_ND = x_NMD[:, -1], x_NMD[:, :-1].mean(dim=1)
         # |q|^2 is the same for all prototypes of a query, so the softmax does not need it.
         logits_NN = 2 * query_ND @ prototype_ND.T - prototype_ND.square().sum(dim=1)

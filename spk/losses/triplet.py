@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from spk.losses.loss import LOSSES
+from spk.losses.loss import LOSSES, unit
 from spk.losses.metric_loss import MetricLoss
 from spk.schema import FRACTION, POSITIVE, Range
 
@@ -19,7 +18,8 @@ class Triplet(MetricLoss):
 
     The anchor is a speaker's first utterance, the positive its second; the negative is another speaker's second one:
     `random`: any of them; `semi_hard`: one with d+^2 < d-^2 < d+^2 + m where there is one, else any (Schroff et al.,
-    FaceNet, CVPR 2015); `rank`: with `probability` one of the `hardest` share of them (at least one), else any.
+    FaceNet, CVPR 2015); `rank`: with `probability` one of the `hardest` share of them (rounded, at least
+    one), else any.
     Curriculum hard negative mining raises `probability`. Which one is drawn comes from torch's generator.
     Units: the margin is a squared distance, at most 4.
     """
@@ -41,7 +41,7 @@ class Triplet(MetricLoss):
         self.hardest = hardest
 
     def metric(self, x_NMD: Tensor) -> Tensor:
-        unit_NMD = F.normalize(x_NMD, dim=2)
+        unit_NMD = unit(x_NMD)
         squares_NN = 2 - 2 * unit_NMD[:, 0] @ unit_NMD[:, 1].T
         negative_N1 = self.choose_negatives(squares_NN.detach())[:, None]
         return torch.relu(squares_NN.diagonal() - squares_NN.gather(1, negative_N1)[:, 0] + self.margin).mean()
