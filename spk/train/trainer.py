@@ -52,6 +52,11 @@ class Trainer:
         validation: Utterances | None,
         device: torch.device,
     ) -> None:
+        if config.batch.crop_frames < embedder.min_frames:
+            raise InputError(
+                f"batch.crop_frames: {config.batch.crop_frames}, but {config.network['name']} needs crops of "
+                f"{embedder.min_frames} frames or more"
+            )
         self.config = config
         self.exp_dir = exp_dir
         self.device = device
