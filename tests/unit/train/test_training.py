@@ -209,7 +209,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_batch_saved(train, system_yaml
         (["--curriculum.scael.start", "1"], "curriculum.scael: dam_softmax has no such number; did you mean 'scale'?"),
         (["--features.name", "spectrogram257"], "the features there are others than the system's"),
         (["--network.name", "vgg_m"], "batch.crop_frames: 20, but vgg_m needs crops of 65 frames or more"),
-        (["--loss.name", "triplet"], "batch.utterances_per_speaker: 1 is out of range for the loss triplet; allowed: at"),
+        (["--loss.name", "triplet"], "utterances_per_speaker: 1 is out of range for the loss triplet; allowed: at"),
     ],
 )
 def test_what_cannot_be_right_is_refused_in_one_line_before_any_work(
