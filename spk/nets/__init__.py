@@ -2,10 +2,14 @@
 
 from spk.nets import (  # noqa: F401 (importing a network or a pooling registers it)
     fast_resnet34,
+    rescnn,
     resnet34,
     resnet50,
+    thin_resnet34,
+    thin_resnet34_cai,
     thin_resnet34_ghostvlad,
     vgg_m,
+    vgg_m_40,
     vlad,
     xvector,
 )

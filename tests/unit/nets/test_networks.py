@@ -122,6 +122,12 @@ def test_too_few_bins_are_refused_by_number_and_the_least_that_is_named_will_do(
     ("section", "num_bins", "num_frames", "parameters", "multiply_adds"),
     [
         ({"name": "fast_resnet34"}, 40, 202, 1.44e6, 0.448e9),
+        ({"name": "thin_resnet34"}, 257, 200, 1.44e6, 0.98e9),
+        ({"name": "thin_resnet34_cai", "embedding_dim": 128}, 64, 200, 1.37e6, 0.91e9),
+        ({"name": "thin_resnet34_cai", "se": True}, 64, 200, 1.44e6, 0.91e9),
+        ({"name": "vgg_m_40"}, 40, 202, 4.03e6, 0.53e9),
+        ({"name": "rescnn"}, 161, 298, 27.5e6, 16.9e9),
+        ({"name": "rescnn", "frequency_parts": 4}, 161, 298, 29.05e6, 16.9e9),
         # He et al.'s networks without their last layer, 21.28 M and 23.51 M; 512 or 2048 inputs of the embedding a bin
         ({"name": "resnet34", "embedding_dim": 128}, 64, 200, 21.28e6 + 512 * 128, 0.95e9),
         ({"name": "resnet34"}, 257, 300, 21.28e6 + 512 * 512, 5.9e9),
