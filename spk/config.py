@@ -106,7 +106,9 @@ class Ramp:
         """Its value when the run has gone so far, in its unit; `final` is the configured value."""
         if progress >= self.end:
             return final
-        share = max(0.0, progress - self.begin) / (self.end - self.begin) if progress > self.begin else 0.0
+        if progress <= self.begin:
+            return self.start
+        share = (progress - self.begin) / (self.end - self.begin)
         if self.curve == "geometric":
             return self.start * (final / self.start) ** share
         return self.start + share * (final - self.start)
@@ -267,7 +269,7 @@ def read_evaluation(text: str, trained: Mapping[str, Any]) -> EvaluationConfig:
 
 
 def make_curriculum(section: Any, loss: Mapping[str, Any]) -> dict[str, Ramp]:
-    """{argument of the loss: ramp}; only numbers that the loss really has can be ramped."""
+    """{argument of the loss: ramp}; only numbers that the loss really has, and does not learn, can change."""
     from spk.losses import LOSSES
 
     if not isinstance(section, Mapping):
@@ -278,6 +280,8 @@ def make_curriculum(section: Any, loss: Mapping[str, Any]) -> dict[str, Ramp]:
         key = f"curriculum.{name}"
         if name not in numbers:
             raise InputError(f"{key}: {loss['name']} has no such number; {nearest(name, numbers)}")
+        if not isinstance(values or {}, Mapping):
+            raise InputError(f"{key}: {values!r} must be a section of keys and values")
         arguments = check_arguments(key, values or {}, Ramp)
         try:
             ramp = Ramp(**arguments)
@@ -291,12 +295,18 @@ def make_curriculum(section: Any, loss: Mapping[str, Any]) -> dict[str, Ramp]:
 
 
 def numbers_of(section: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """The numbers of a checked section; those of a section in it as 'first.margin'."""
+    """The numbers of a checked loss that may change as it trains; those of a loss in it as 'first.margin'.
+
+    Whole numbers have nothing between them; the arguments that a loss names as `learnt` are only where it begins.
+    """
+    from spk.losses import LOSSES
+
+    learnt = LOSSES[section["name"]].learnt
     numbers: dict[str, float] = {}
     for name, value in section.items():
         if isinstance(value, Mapping):
             numbers |= numbers_of(value, f"{prefix}{name}.")
-        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        elif isinstance(value, float) and name not in learnt:
             numbers[prefix + name] = value
     return numbers
 
