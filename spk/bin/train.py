@@ -8,6 +8,7 @@ DATA holds feats.scp, utt2num_frames and utt2spk; EXP gets config.yaml, checkpoi
 from __future__ import annotations
 
 import argparse
+import functools
 import logging
 import sys
 from pathlib import Path
@@ -42,18 +43,13 @@ def main() -> None:
     begun = read_config(exp_dir)
     device = pick_device(options.device)
     settle(config, begun, device)
+    open_directory = functools.partial(open_experiment, exp_dir, config, data_dir, overrides, options.config)
     with locked(exp_dir):
         if (exp_dir / "final.pt").exists() and begun is not None:
-            open_experiment(exp_dir, config, data_dir, overrides, options.config)
+            open_directory()
             log.info("%s: already trained", exp_dir / "final.pt")
             return
-        run(
-            config,
-            data_dir,
-            exp_dir,
-            device,
-            lambda: open_experiment(exp_dir, config, data_dir, overrides, options.config),
-        )
+        run(config, data_dir, exp_dir, device, open_directory)
 
 
 def run(config: SystemConfig, data_dir: Path, exp_dir: Path, device, open_directory) -> None:
@@ -61,6 +57,7 @@ def run(config: SystemConfig, data_dir: Path, exp_dir: Path, device, open_direct
 
     from spk.losses import LOSSES
     from spk.nets.embedder import build_embedder
+    from spk.train.batch_size import find_batch_size
     from spk.train.checkpoint import list_checkpoints
     from spk.train.initialization import initialize, read_initial
     from spk.train.trainer import Terminated, Trainer
@@ -81,8 +78,13 @@ def run(config: SystemConfig, data_dir: Path, exp_dir: Path, device, open_direct
         num_speakers=len(training.speakers),
         utterances_per_speaker=config.batch.utterances_per_speaker,
     )
+    found = {}
+    if config.batch.size == "auto":
+        config.batch.size, found["batch.size"] = find_batch_size(
+            config, embedder, loss, training.labels, training.reader.dim, device
+        )
     trainer = Trainer(config, exp_dir, embedder, loss, training, validation, device)
-    open_directory()
+    open_directory(found=found)
     try:
         trainer.fit()
     except Terminated as stopped:

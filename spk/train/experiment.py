@@ -64,9 +64,17 @@ def data_digests(data_dir: Path) -> dict[str, str]:
     return digests | {"feats.scp": hashlib.sha256("".join(places).encode()).hexdigest()}
 
 
-def open_experiment(exp_dir: Path, config: SystemConfig, data_dir: Path, overrides: list[str], source: str) -> None:
+def open_experiment(
+    exp_dir: Path,
+    config: SystemConfig,
+    data_dir: Path,
+    overrides: list[str],
+    source: str,
+    found: Mapping[str, str] | None = None,
+) -> None:
     """Write config.yaml and run.json, or check that they say the same as now.
 
+    `found` tells how values that the config left to the machine were found: {"batch.size": "48 crops, ..."}.
     Raises InputError when the directory was begun with another config, other data or another initial network, with the
     difference.
     """
@@ -75,7 +83,8 @@ def open_experiment(exp_dir: Path, config: SystemConfig, data_dir: Path, overrid
     initial = describe_initial(config)
     if begun is None:
         with whole_file(exp_dir / "run.json") as file:
-            json.dump({**describe_run(data_dir, digests, overrides, source), "init_from": initial}, file, indent=1)
+            run = describe_run(data_dir, digests, overrides, source)
+            json.dump({**run, "init_from": initial, "found": dict(found or {})}, file, indent=1)
             file.write("\n")
         with whole_file(exp_dir / "config.yaml") as file:
             yaml.safe_dump(config.as_dict(), file, sort_keys=False)

@@ -30,6 +30,7 @@ from spk.train.checkpoint import RandomState, load_latest, save_checkpoint
 from spk.train.logbook import Logbook
 from spk.train.optimizers import OPTIMIZERS
 from spk.train.schedules import SCHEDULES
+from spk.train.step import forward_backward, place
 from spk.train.training_data import Utterances
 
 log = logging.getLogger(__name__)
@@ -60,10 +61,8 @@ class Trainer:
         self.config = config
         self.exp_dir = exp_dir
         self.device = device
-        self.embedder = embedder.to(device)
+        self.embedder = place(embedder, device)
         self.loss = loss.to(device)
-        if device.type == "cuda":
-            self.embedder.to(memory_format=torch.channels_last)
         self.training, self.validation = training, validation
         self.sampler = SpeakerSampler(
             training.labels,
@@ -161,11 +160,8 @@ class Trainer:
         self.embedder.train()
         features = features.to(self.device, non_blocking=True)
         labels = labels.to(self.device, non_blocking=True)
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.config.train.precision == "bfloat16"):
-            embeddings = self.forward(features)
-        loss = self.loss(embeddings, labels)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss = forward_backward(self.forward, self.loss, features, labels, self.config.train.precision)
         limit = self.config.train.gradient_clip or math.inf
         self.gradient_norm = nn.utils.clip_grad_norm_(self.parameters, limit)
         loss_value = loss.item()
