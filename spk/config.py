@@ -198,7 +198,6 @@ def make_system(content: Mapping[str, Any], source: str) -> SystemConfig:
     from spk.losses import LOSSES
     from spk.nets import NETWORKS
     from spk.nets.normalization import NORMALIZATIONS
-    from spk.nets.pooling import POOLINGS
     from spk.train.optimizers import OPTIMIZERS
     from spk.train.schedules import SCHEDULES
 
@@ -221,8 +220,6 @@ def make_system(content: Mapping[str, Any], source: str) -> SystemConfig:
                 if name not in content:
                     raise InputError(f"{name}: missing; it has no default")
                 checked[name] = registries[name].check(name, content[name])
-        if "pooling" in checked["network"]:
-            checked["network"]["pooling"] = POOLINGS.check("network.pooling", checked["network"]["pooling"])
         checked["evaluation"] = make_evaluation(content.get("evaluation") or {})
         for name, kind in SECTIONS.items():
             section = content.get(name) or {}

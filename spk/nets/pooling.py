@@ -5,7 +5,7 @@ Each takes frames x [N, C, T] and `lengths` [N] (None: all frames are real) and 
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from spk.registry import Registry
 from spk.schema import AT_LEAST_ONE
 
 POOLINGS = Registry("pooling", given=("channels",))
+Pooling = Annotated[str | dict[str, Any], POOLINGS]  # as an argument of a network: a name, or a section with arguments
 VARIANCE_FLOOR = 1e-5  # keeps the slope of the square root finite on constant frames
 
 

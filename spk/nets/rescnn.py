@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from spk.nets.initialization import initialize_convolutions
 from spk.nets.masking import least_frames
-from spk.nets.pooling import POOLINGS
+from spk.nets.pooling import POOLINGS, Pooling
 from spk.nets.registry import NETWORKS, require_bins
 from spk.nets.residual_block import BasicBlock, ConvNorm
 from spk.schema import AT_LEAST_ONE, POSITIVE
@@ -35,7 +35,7 @@ class ResCNN(nn.Module):
         num_bins: int,
         channels: Annotated[float, POSITIVE] = 1.0,
         embedding_dim: Annotated[int, AT_LEAST_ONE] = 1024,
-        pooling: str | dict[str, Any] = "tap",
+        pooling: Pooling = "tap",
         frequency_parts: Annotated[int, AT_LEAST_ONE] = 1,
     ) -> None:
         super().__init__()

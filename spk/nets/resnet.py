@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from spk.nets.initialization import initialize_convolutions
 from spk.nets.masking import MaskedMaxPool2d, least_frames
-from spk.nets.pooling import POOLINGS
+from spk.nets.pooling import POOLINGS, Pooling
 from spk.nets.residual_block import BasicBlock, Bottleneck, ConvNorm
 
 BLOCKS = (3, 4, 6, 3)
@@ -33,7 +33,7 @@ class ResNet(nn.Module):
         widths: list[int],
         inner_widths: list[int] | None,
         embedding_dim: int,
-        pooling: str | dict[str, Any],
+        pooling: Pooling,
         frequency: Literal["mean", "each"],
     ) -> None:
         super().__init__()

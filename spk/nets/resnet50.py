@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
+from spk.nets.pooling import Pooling
 from spk.nets.registry import NETWORKS
 from spk.nets.resnet import ResNet
 from spk.schema import AT_LEAST_ONE, POSITIVE
@@ -17,7 +18,7 @@ def resnet50(
     num_bins: int,
     channels: Annotated[float, POSITIVE] = 1.0,
     embedding_dim: Annotated[int, AT_LEAST_ONE] = 512,
-    pooling: str | dict[str, Any] = "tap",
+    pooling: Pooling = "tap",
     frequency: Literal["mean", "each"] = "mean",
 ) -> ResNet:
     """Features [N, T, num_bins] -> embeddings [N, embedding_dim]; `frequency` as in ResNet.

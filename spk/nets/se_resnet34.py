@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from spk.nets.initialization import initialize_convolutions
 from spk.nets.masking import MaskedConv2d, MaskedMaxPool2d, least_frames
-from spk.nets.pooling import POOLINGS
+from spk.nets.pooling import POOLINGS, Pooling
 from spk.nets.se_block import SEBlock
 
 CHANNELS = (16, 32, 64, 128)
@@ -30,7 +29,7 @@ class SEResNet34(nn.Module):
         num_bins: int,
         channels: float,
         embedding_dim: int,
-        pooling: str | dict[str, Any],
+        pooling: Pooling,
         se: bool,
         *,
         stem_kernel: int,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
+from spk.nets.pooling import Pooling
 from spk.nets.registry import NETWORKS
 from spk.nets.se_resnet34 import SEResNet34
 from spk.schema import AT_LEAST_ONE, POSITIVE
@@ -14,7 +15,7 @@ def thin_resnet34_cai(
     num_bins: int,
     channels: Annotated[float, POSITIVE] = 1.0,
     embedding_dim: Annotated[int, AT_LEAST_ONE] = 512,
-    pooling: str | dict[str, Any] = "sap",
+    pooling: Pooling = "sap",
     se: bool = False,
 ) -> SEResNet34:
     """Features [N, T, num_bins] -> embeddings [N, embedding_dim]. For 64-dimensional filterbanks.

@@ -6,14 +6,14 @@ ICASSP 2019 (arXiv:1902.10107), table 1. Its input is a magnitude spectrogram of
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
 from spk.nets.initialization import initialize_convolutions
 from spk.nets.masking import MaskedConv2d, MaskedMaxPool2d, least_frames
-from spk.nets.pooling import POOLINGS
+from spk.nets.pooling import POOLINGS, Pooling
 from spk.nets.registry import NETWORKS, require_bins
 from spk.nets.residual_block import Bottleneck, ConvNorm
 from spk.schema import AT_LEAST_ONE, POSITIVE
@@ -39,7 +39,7 @@ class ThinResNet34GhostVLAD(nn.Module):
         num_bins: int,
         channels: Annotated[float, POSITIVE] = 1.0,
         embedding_dim: Annotated[int, AT_LEAST_ONE] = 512,
-        pooling: str | dict[str, Any] = "ghostvlad",
+        pooling: Pooling = "ghostvlad",
     ) -> None:
         super().__init__()
         require_bins("thin_resnet34_ghostvlad", num_bins, LEAST_BINS)

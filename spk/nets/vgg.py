@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from spk.nets.initialization import initialize_convolutions
 from spk.nets.masking import MaskedConv2d, MaskedMaxPool2d, least_frames
-from spk.nets.pooling import POOLINGS
+from spk.nets.pooling import POOLINGS, Pooling
 
 Pair = tuple[int, int]  # over frequency, over time
 
@@ -46,7 +45,7 @@ class VGG(nn.Module):
         num_bins: int,
         channels: float,
         embedding_dim: int,
-        pooling: str | dict[str, Any],
+        pooling: Pooling,
         *,
         convs: Sequence[tuple[int, Pair, Pair, int]],
         pools: Mapping[int, tuple[Pair, Pair]],

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
+from spk.nets.pooling import Pooling
 from spk.nets.registry import NETWORKS, require_bins
 from spk.nets.vgg import VGG
 from spk.schema import AT_LEAST_ONE, POSITIVE
@@ -25,7 +26,7 @@ def vgg_m_40(
     num_bins: int,
     channels: Annotated[float, POSITIVE] = 1.0,
     embedding_dim: Annotated[int, AT_LEAST_ONE] = 1024,
-    pooling: str | dict[str, Any] = "tap",
+    pooling: Pooling = "tap",
 ) -> VGG:
     """Features [N, T, num_bins] -> embeddings [N, embedding_dim]. VGG-M with fewer strides, for 40 mel bins.
 

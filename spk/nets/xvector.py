@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
 from spk.nets.initialization import initialize_convolutions
 from spk.nets.masking import MaskedConv1d, least_frames
-from spk.nets.pooling import POOLINGS
+from spk.nets.pooling import POOLINGS, Pooling
 from spk.nets.registry import NETWORKS
 from spk.schema import AT_LEAST_ONE, POSITIVE
 
@@ -31,7 +31,7 @@ class XVector(nn.Module):
         num_bins: int,
         channels: Annotated[float, POSITIVE] = 1.0,
         embedding_dim: Annotated[int, AT_LEAST_ONE] = 512,
-        pooling: str | dict[str, Any] = "statistics",
+        pooling: Pooling = "statistics",
     ) -> None:
         super().__init__()
         self.affines, self.norms = nn.ModuleList(), nn.ModuleList()
