@@ -1,13 +1,36 @@
-"""Load a trained network from its experiment directory."""
+"""EXP/final.pt: the weights of a trained network, and the config that says what they are."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from spk.data.torch_files import load
+from torch import Tensor
+
+from spk.config import SystemConfig
+from spk.data.torch_files import load, save
 from spk.errors import InputError
 from spk.nets.embedder import Embedder, build_embedder
+
+
+def save_model(
+    exp_dir: Path,
+    config: SystemConfig,
+    num_bins: int,
+    weights: Mapping[str, Tensor],
+    step: int,
+    validation_eer: float | None = None,
+) -> None:
+    """Write EXP/final.pt: an embedder's state dict, its front end's bins, and the training step that it is of."""
+    content = {
+        "config": config.as_dict(),
+        "num_bins": num_bins,
+        "step": step,
+        "validation_eer": validation_eer,
+        "embedder": {name: value.cpu() for name, value in weights.items()},
+    }
+    save(exp_dir / "final.pt", content)
 
 
 def load_model(exp_dir: Path) -> tuple[Embedder, dict[str, Any]]:

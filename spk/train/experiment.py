@@ -89,12 +89,13 @@ def open_experiment(
         with whole_file(exp_dir / "config.yaml") as file:
             yaml.safe_dump(config.as_dict(), file, sort_keys=False)
         return
-    if different := config_differences(begun, config.as_dict()):
-        raise InputError(
-            f"{exp_dir} was begun with another config ({'; '.join(different)}); "
-            "name another directory, or delete this one"
-        )
     run = json.loads((exp_dir / "run.json").read_text(encoding="utf-8"))
+    if "imported" in run:
+        raise InputError(
+            f"{exp_dir} holds the network imported from {run['imported']['file']}; name another directory, "
+            f"and to go on from that network, --init-from {exp_dir}"
+        )
+    check_same_config(exp_dir, begun, config)
     recorded = run["data_digests"]
     if changed := [name for name in DATA_FILES if recorded.get(name) != digests[name]]:
         raise InputError(
@@ -110,6 +111,14 @@ def open_experiment(
         )
 
 
+def check_same_config(exp_dir: Path, begun: Mapping[str, Any], config: SystemConfig) -> None:
+    if different := config_differences(begun, config.as_dict()):
+        raise InputError(
+            f"{exp_dir} was begun with another config ({'; '.join(different)}); "
+            "name another directory, or delete this one"
+        )
+
+
 def describe_initial(config: SystemConfig) -> dict[str, str] | None:
     """The file that `init_from` names and its digest, None without one. InputError when it is not there."""
     if config.init_from is None:
@@ -122,14 +131,17 @@ def describe_initial(config: SystemConfig) -> dict[str, str] | None:
 
 def describe_run(data_dir: Path, digests: dict[str, str], overrides: list[str], source: str) -> dict[str, Any]:
     """All that a reader of the result needs to make it again."""
+    return {"data": os.fspath(data_dir), "data_digests": digests, **describe_command(overrides, source)}
+
+
+def describe_command(overrides: list[str], source: str) -> dict[str, Any]:
+    """What a command was told, by which program and when."""
     import numpy
     import torch
 
     return {
         "config": source,
         "overrides": overrides,
-        "data": os.fspath(data_dir),
-        "data_digests": digests,
         "commit": commit(),
         "versions": {
             "spk": spk.__version__,

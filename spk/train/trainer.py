@@ -22,6 +22,7 @@ from spk.data.files import whole_file
 from spk.data.sampler import Batch, SpeakerSampler
 from spk.data.torch_files import load, save
 from spk.embed.embeddings import embed
+from spk.embed.model import save_model
 from spk.errors import InputError
 from spk.losses.loss import Loss
 from spk.metrics.eer import eer
@@ -241,16 +242,8 @@ class Trainer:
                 )
             step, weights = best["step"], best["embedder"]
             note = f"step {step}, validation EER {100 * self.best_eer:.2f} %"
-        save(
-            self.exp_dir / "final.pt",
-            {
-                "config": self.config.as_dict(),
-                "num_bins": self.training.reader.dim,
-                "step": step,
-                "validation_eer": self.best_eer if self.validation is not None else None,
-                "embedder": {name: value.cpu() for name, value in weights.items()},
-            },
-        )
+        validation_eer = self.best_eer if self.validation is not None else None
+        save_model(self.exp_dir, self.config, self.training.reader.dim, weights, step, validation_eer)
         log.info("%s: %s", self.exp_dir / "final.pt", note)
 
     # What a user reads.
