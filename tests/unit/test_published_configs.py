@@ -191,7 +191,8 @@ def test_fine_tuning_keeps_what_decides_the_network_and_its_test():
     for tuned, trained in pairs:
         both = {name: SYSTEMS[name] for name in (trained, tuned)}
         assert_all_alike(both, "features", "normalization", "network", "schedule", "validation", "evaluation", "seed")
-        assert f"--init-from exp/vox2_dev/{trained} " in head_of(tuned)
+        assert SYSTEMS[tuned].init_from == f"exp/vox2_dev/{trained}"
+        assert SYSTEMS[trained].init_from is None
 
 
 def test_the_two_readings_of_cai_et_als_network_differ_in_the_network_alone():
