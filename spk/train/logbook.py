@@ -8,8 +8,7 @@ import os
 import sys
 import time
 from pathlib import Path
-
-from tqdm import tqdm
+from typing import Any
 
 from spk.data.files import whole_file
 
@@ -33,9 +32,8 @@ class Logbook:
             self.board = None
         else:
             self.board = SummaryWriter(os.fspath(directory / "tensorboard"), purge_step=step + 1)
-        self.bar = tqdm(
-            total=total_steps, initial=step, unit="step", disable=not sys.stderr.isatty(), dynamic_ncols=True
-        )
+        self.total_steps = total_steps
+        self.bar = progress_bar(total_steps, step) if sys.stderr.isatty() else None
         self.last_line = -SECONDS_BETWEEN_LINES
 
     def _keep_rows_until(self, step: int) -> None:
@@ -49,7 +47,8 @@ class Logbook:
             writer.writerows(rows)
 
     def advance(self, step: int) -> None:
-        self.bar.update(step - self.bar.n)
+        if self.bar is not None:
+            self.bar.update(step - self.bar.n)
 
     def record(self, step: int, **values: float) -> None:
         """Log values at a step; they show on the bar, or as a line now and then."""
@@ -59,14 +58,24 @@ class Logbook:
             for name, value in values.items():
                 self.board.add_scalar(name, value, step)
         text = " ".join(f"{name} {value:.4g}" for name, value in values.items())
-        if not self.bar.disable:
+        if self.bar is not None:
             self.bar.set_postfix_str(text)
         elif time.monotonic() - self.last_line >= SECONDS_BETWEEN_LINES or "validation_eer" in values:
             self.last_line = time.monotonic()
-            log.info("step %d of %d: %s", step, self.bar.total, text)
+            log.info("step %d of %d: %s", step, self.total_steps, text)
 
     def close(self) -> None:
-        self.bar.close()
+        if self.bar is not None:
+            self.bar.close()
         self.file.close()
         if self.board is not None:
             self.board.close()
+
+
+def progress_bar(total_steps: int, step: int) -> Any | None:
+    """tqdm's bar, or None where tqdm is not installed: plain lines do, too."""
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return None
+    return tqdm(total=total_steps, initial=step, unit="step", dynamic_ncols=True)

@@ -240,3 +240,15 @@ with locked(pathlib.Path({str(exp)!r})):
         holder.wait()
     assert done.returncode == 1
     assert f"in use by process {holder.pid}" in done.stderr
+
+
+def test_training_needs_only_the_packages_of_a_bare_gpu_machine(system_yaml, data_dir, tmp_path):
+    """torch, numpy, scikit-learn (and its scipy), PyYAML and kaldiio: the others cannot be imported here."""
+    blocked = ("torchaudio", "soundfile", "tqdm", "tensorboard", "matplotlib")
+    program = f"import sys; sys.modules.update(dict.fromkeys({blocked})); from spk.bin.train import main; main()"
+    command = train_command(system_yaml, data_dir, tmp_path / "exp")
+    done = subprocess.run(
+        [sys.executable, "-c", program, *map(str, command[3:])], env=ENVIRONMENT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert final(tmp_path / "exp")["step"] > 0
