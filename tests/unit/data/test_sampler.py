@@ -228,13 +228,14 @@ def test_over_ten_epochs_a_small_corpus_is_used_alike(corpus, most, per_speaker)
 
 
 @pytest.mark.parametrize("most", [None, 10])
-def test_one_and_two_utterances_a_speaker_see_the_same_utterances_in_an_epoch(most):
+def test_one_and_two_utterances_a_speaker_see_as_many_in_an_epoch_and_the_same_unless_some_are_cut(most):
+    """Which ones the most utterances of a speaker leave for the next epoch depends on where the last one ended."""
     counts = np.random.default_rng(4).integers(6, 40, size=120)
     one, two = (epochs_of(sampler_of(counts, 40 // size, size, most), 6) for size in (1, 2))
     for first, second in zip(one, two, strict=True):
         assert abs(first.size - second.size) < 0.02 * first.size + 40
-        shared = len(np.intersect1d(first, second))
-        assert shared > 0.9 * len(np.union1d(first, second))
+        if most is None:
+            assert len(np.intersect1d(first, second)) > 0.93 * len(np.union1d(first, second))
 
 
 def test_no_more_than_the_most_utterances_of_a_speaker_in_an_epoch_carried_ones_too():
