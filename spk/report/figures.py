@@ -20,6 +20,8 @@ from spk.metrics.summary import P_TARGETS
 TICKS = (1e-5, 1e-4, 1e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.95)  # rates that the DET axes name
 LEAST_RATE, MOST_RATE = 1e-5, 0.6  # of the DET axes, unless a curve's EER is larger
 MARKERS = "s^vDPX"
+LINE_STYLES = ("-", "--", ":", "-.")  # one after the other, when the colours begin again
+MOST_CURVES_WITH_LEGEND_INSIDE = 8
 NUM_BINS = 100
 
 
@@ -36,12 +38,14 @@ def det_plot(path: str | os.PathLike[str], curves: Sequence[tuple[str, ErrorRate
     def deviate(rate: NDArray[np.float64] | float) -> NDArray[np.float64]:
         return norm.ppf(np.clip(rate, least / 2, 1 - least / 2))
 
-    figure = Figure(figsize=(7, 7), layout="constrained")
+    crowded = len(curves) > MOST_CURVES_WITH_LEGEND_INSIDE
+    figure = Figure(figsize=(11 if crowded else 7, 7), layout="constrained")
     axes = figure.add_subplot()
     for index, (label, rates) in enumerate(curves):
         false_alarm_rates, miss_rates = det_curve(rates)
-        color, eer = f"C{index % 10}", eer_from(rates)
-        axes.plot(deviate(false_alarm_rates), deviate(miss_rates), color=color, label=f"{label}, EER {100 * eer:.2f} %")
+        color, style, eer = f"C{index % 10}", LINE_STYLES[index // 10 % len(LINE_STYLES)], eer_from(rates)
+        text = f"{label}, EER {100 * eer:.2f} %"
+        axes.plot(deviate(false_alarm_rates), deviate(miss_rates), color=color, linestyle=style, label=text)
         axes.plot(deviate(eer), deviate(eer), "o", color=color)
         for marker, p_target in zip(MARKERS, P_TARGETS, strict=False):
             best = int(np.argmin(detection_costs(rates, float(p_target))))
@@ -56,7 +60,10 @@ def det_plot(path: str | os.PathLike[str], curves: Sequence[tuple[str, ErrorRate
     axes.set(xlim=norm.ppf([least, most]), ylim=norm.ppf([least, most]), title=title)
     axes.set(xlabel="False-alarm rate, %", ylabel="Miss rate, %", aspect="equal")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
+    if crowded:
+        figure.legend(loc="outside right upper", fontsize="small")
+    else:
+        axes.legend(fontsize="small")
     save(figure, path)
 
 
