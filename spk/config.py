@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -12,6 +13,8 @@ import yaml
 
 from spk.errors import InputError
 from spk.schema import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Range, check_arguments, nearest
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -83,7 +86,9 @@ class EvaluationConfig:
 
     crops: Annotated[int, NOT_NEGATIVE] = 0  # 0: the whole utterance
     crop_frames: Annotated[int, AT_LEAST_ONE] = 400
-    backend: str | dict[str, Any] = "cosine"  # as in {name: euclidean, length_normalize: false}
+    backend: str | dict[str, Any] | None = (
+        None  # as in {name: euclidean, length_normalize: false}; None: the loss's own
+    )
 
 
 @dataclass
@@ -166,19 +171,19 @@ def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
 def override(content: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     """`content` with command-line pairs like ["--loss.margin", "0.3"] put in; values are read as YAML.
 
-    Another name (--loss.name softmax) begins its section anew: the old class's arguments are none of the new one's.
+    Whatever their order, a section's name (--loss.name softmax, or --loss softmax) goes before what is in it. Another
+    name begins the section anew: the old class's arguments are none of the new one's.
     """
     content = {key: dict(value) if isinstance(value, dict) else value for key, value in content.items()}
     if len(overrides) % 2:
         raise InputError(f"{overrides[-1]}: has no value")
-    pairs = sorted(zip(overrides[::2], overrides[1::2], strict=True), key=lambda pair: not pair[0].endswith(".name"))
-    for option, text in pairs:
-        if not option.startswith("--"):
-            raise InputError(f"{option!r}: an override looks like --loss.margin 0.3")
-        *path, last = option[2:].replace("-", "_").split(".")
+    pairs = [(key_path(option), text) for option, text in zip(overrides[::2], overrides[1::2], strict=True)]
+    for (*path, last), text in sorted(pairs, key=lambda pair: len(pair[0]) - (pair[0][-1] == "name")):
         section = content
-        for name in path:
+        for depth, name in enumerate(path, start=1):
             value = section.get(name)
+            if value is not None and not isinstance(value, (str, Mapping)):
+                raise InputError(f"{'.'.join(path[:depth])}: is a value, {value!r}, and has no {last!r}")
             section[name] = {"name": value} if isinstance(value, str) else dict(value or {})
             section = section[name]
         try:
@@ -187,8 +192,22 @@ def override(content: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any
             value = text
         if last == "name" and section.get("name") != value:
             section.clear()
+        other = {"epochs": "steps", "steps": "epochs"}.get(last)  # one length of the run takes the other's place
+        if path == ["train"] and other and ["train", other] not in [key for key, _ in pairs]:
+            section.pop(other, None)
         section[last] = value
     return content
+
+
+def key_path(option: str) -> list[str]:
+    """--loss.margin -> [loss, margin]. Ramps have dots of their own: [curriculum, first.margin, start]."""
+    if not option.startswith("--"):
+        raise InputError(f"{option!r}: an override looks like --loss.margin 0.3")
+    first, *rest = option[2:].replace("-", "_").split(".")
+    if first == "curriculum" and len(rest) > 1:
+        ramp_key = [rest.pop()] if rest[-1] in {entry.name for entry in fields(Ramp)} else []
+        rest = [".".join(rest), *ramp_key]
+    return [first, *rest]
 
 
 def make_system(content: Mapping[str, Any], source: str) -> SystemConfig:
@@ -220,7 +239,8 @@ def make_system(content: Mapping[str, Any], source: str) -> SystemConfig:
                 if name not in content:
                     raise InputError(f"{name}: missing; it has no default")
                 checked[name] = registries[name].check(name, content[name])
-        checked["evaluation"] = make_evaluation(content.get("evaluation") or {})
+        own_backend = LOSSES[checked["loss"]["name"]].backend
+        checked["evaluation"] = make_evaluation(content.get("evaluation") or {}, own_backend)
         for name, kind in SECTIONS.items():
             section = content.get(name) or {}
             if not isinstance(section, Mapping):
@@ -244,13 +264,14 @@ class OutsideOfSections:
     seed: Annotated[int, NOT_NEGATIVE] = 1
 
 
-def make_evaluation(section: Any) -> EvaluationConfig:
+def make_evaluation(section: Any, own_backend: str | Mapping[str, Any] = "cosine") -> EvaluationConfig:
+    """The checked section; `own_backend` stands in for a back-end that it does not name."""
     from spk.backend import BACKENDS
 
     if not isinstance(section, Mapping):
         raise InputError(f"evaluation: {section!r} must be a section of keys and values")
     evaluation = EvaluationConfig(**check_arguments("evaluation", section, EvaluationConfig))
-    evaluation.backend = BACKENDS.check("evaluation.backend", evaluation.backend)
+    evaluation.backend = BACKENDS.check("evaluation.backend", evaluation.backend or own_backend)
     return evaluation
 
 
@@ -275,8 +296,12 @@ def make_curriculum(section: Any, loss: Mapping[str, Any]) -> dict[str, Ramp]:
     ramps = {}
     for name, values in section.items():
         key = f"curriculum.{name}"
+        if values is None:  # --curriculum.margin null takes it out of a file's
+            continue
         if name not in numbers:
-            raise InputError(f"{key}: {loss['name']} has no such number; {nearest(name, numbers)}")
+            raise InputError(
+                f"{key}: {loss['name']} has no such number; {nearest(name, numbers)} (--{key} null leaves it out)"
+            )
         if not isinstance(values or {}, Mapping):
             raise InputError(f"{key}: {values!r} must be a section of keys and values")
         arguments = check_arguments(key, values or {}, Ramp)
@@ -294,16 +319,16 @@ def make_curriculum(section: Any, loss: Mapping[str, Any]) -> dict[str, Ramp]:
 def numbers_of(section: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
     """The numbers of a checked loss that may change as it trains; those of a loss in it as 'first.margin'.
 
-    Whole numbers have nothing between them; the arguments that a loss names as `learnt` are only where it begins.
+    Whole numbers have nothing between them; those that the loss calls `fixed` would change nothing.
     """
     from spk.losses import LOSSES
 
-    learnt = LOSSES[section["name"]].learnt
+    fixed = LOSSES[section["name"]].fixed(section)
     numbers: dict[str, float] = {}
     for name, value in section.items():
         if isinstance(value, Mapping):
             numbers |= numbers_of(value, f"{prefix}{name}.")
-        elif isinstance(value, float) and name not in learnt:
+        elif isinstance(value, float) and name not in fixed:
             numbers[prefix + name] = value
     return numbers
 
@@ -315,5 +340,30 @@ def with_number(section: Mapping[str, Any], name: str, value: float) -> dict[str
 
 
 def load_system(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> SystemConfig:
-    """Read a system's YAML; command-line overrides win over the file."""
-    return make_system(override(read_yaml(path), overrides), os.fspath(path))
+    """Read a system's YAML; command-line overrides win over the file.
+
+    Ramps that the file has for its own loss are left out, and that is said, where another loss has no such number.
+    """
+    from spk.losses import LOSSES
+
+    in_file = read_yaml(path)
+    content = override(in_file, overrides)
+    ramps = content.get("curriculum")
+    if isinstance(ramps, Mapping) and in_file.get("curriculum") and loss_name(content) != loss_name(in_file):
+        try:
+            numbers = numbers_of(LOSSES.check("loss", content.get("loss", "")))
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+        foreign = [name for name in ramps if name not in numbers and ramps[name] == in_file["curriculum"].get(name)]
+        if foreign:
+            log.warning(
+                "%s: its curriculum of %s is left out: %s has no such number",
+                *(path, ", ".join(foreign), loss_name(content)),
+            )
+        content["curriculum"] = {name: ramp for name, ramp in ramps.items() if name not in foreign}
+    return make_system(content, os.fspath(path))
+
+
+def loss_name(content: Mapping[str, Any]) -> Any:
+    loss = content.get("loss")
+    return loss.get("name") if isinstance(loss, Mapping) else loss

@@ -123,7 +123,7 @@ def check_scalar(key: str, value: Any, kind: type) -> Any:
             return number
     elif kind is int and not isinstance(value, bool) and isinstance(value, (int, float)) and value % 1 == 0:
         return int(value)
-    elif isinstance(value, kind):
+    elif kind not in (int, float) and isinstance(value, kind):
         return value
     names = {int: "a whole number", float: "a finite number", bool: "true or false", str: "text"}
     raise InputError(f"{key}: {value!r} must be {names.get(kind, kind.__name__)}")

@@ -13,6 +13,16 @@ exp=""
 . enter_recipe.sh exp
 exp=${exp:-exp/objectives}
 
+# What makes the objectives differ is decided here, and the rest is for all of them alike.
+for option in "$@"; do
+  case ${option%%=*} in
+    --config | --exp | --loss | --loss.* | --curriculum | --curriculum.* | --evaluation.backend* | --batch.utterances_per_speaker | --batch.reuse_utterances)
+      echo "objectives.sh: error: ${option%%=*} is another one for each objective; it does not go behind --" >&2
+      exit 1
+      ;;
+  esac
+done
+
 # The loss and the layout of its batches. Angular margins, from scratch and on few speakers, begin small (see README.md).
 options_of() {
   local pairs=(--batch.utterances_per_speaker 2) growing=(--curriculum.margin.start 0)
@@ -40,6 +50,6 @@ for objective in $objectives; do
   options=$(options_of "$objective")
   # shellcheck disable=SC2086 # options is a list of words
   ./run.sh --config conf/objectives.yaml --exp "$exp/$objective" $options "$@"
-  systems+=("$exp/$objective")
+  if compgen -G "$exp/$objective/scores_*.json" >/dev/null; then systems+=("$exp/$objective"); fi
 done
-report --output "$exp/report" "${systems[@]}"
+if [ ${#systems[@]} -gt 0 ]; then report --output "$exp/report" "${systems[@]}"; fi

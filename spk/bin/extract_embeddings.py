@@ -36,11 +36,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="of torch on the CPU")
     parser.add_argument("--batch-frames", type=int, default=8000, help="frames of a batch, padding included")
     parser.add_argument("--evaluation", default="", help="keys of the section that win over the system's own, as YAML")
+    parser.add_argument("--only-check", action="store_true", help="see whether all this fits together; write nothing")
     parser.add_argument("exp")
     parser.add_argument("data")
     parser.add_argument("out_prefix")
     options = parser.parse_args()
-    if Path(f"{options.out_prefix}.scp").exists():
+    if not options.only_check and Path(f"{options.out_prefix}.scp").exists():
         log.info("%s.scp: already made", options.out_prefix)
         return
     import torch
@@ -55,10 +56,12 @@ def main() -> None:
     embedder, content = load_model(Path(options.exp))
     config = make_system(content, f"{options.exp}/final.pt")
     evaluation = read_evaluation(options.evaluation, content["evaluation"])
-    with whole_file(f"{options.out_prefix}.yaml") as file:
-        yaml.safe_dump(asdict(evaluation), file, sort_keys=False)
     data_dir = Path(options.data)
     check_features(config, data_dir)
+    if options.only_check:
+        return
+    with whole_file(f"{options.out_prefix}.yaml") as file:
+        yaml.safe_dump(asdict(evaluation), file, sort_keys=False)
     in_feats = read_table(data_dir / "feats.scp")
     wanted = in_feats if options.utterances is None else read_table(options.utterances)
     utterances = [utterance for utterance in wanted if utterance in in_feats]

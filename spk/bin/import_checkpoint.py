@@ -43,7 +43,7 @@ def main() -> None:
     if is_imported(exp_dir, config, checkpoint):
         log.info("%s: already imported", exp_dir / "final.pt")
         return
-    embedder, num_bins = import_published(checkpoint, config)
+    embedder, num_bins = import_published(checkpoint, config, window_is_known="--features.window" in overrides)
     with locked(exp_dir):
         write_imported(exp_dir, config, embedder, num_bins, checkpoint, overrides, options.config)
     log.info("%s: imported from %s", exp_dir / "final.pt", checkpoint)

@@ -46,6 +46,8 @@ def main() -> None:
         section = backend_of_embeddings(options.enroll_dir, options.test_dir)
     else:
         section = {"name": options.backend}
+    if options.length_normalize is not None and section["name"] != "euclidean":
+        raise InputError(f"--length-normalize is for euclidean, and these embeddings are scored by {section['name']}")
     if options.length_normalize is not None:
         section["length_normalize"] = options.length_normalize == "true"
     backend = BACKENDS.build("--backend", section)

@@ -114,7 +114,8 @@ def pick_device(name: str):
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: no CUDA device is available here")
-    return torch.device(name)
+    # With its number: the allocator's settings take no device without one.
+    return torch.device("cuda", torch.cuda.current_device()) if name == "cuda" else torch.device("cpu")
 
 
 if __name__ == "__main__":

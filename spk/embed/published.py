@@ -52,6 +52,7 @@ class Published:
 
     name: str
     features: str
+    window: str
     parts: Mapping[str, str]
 
     def their_name(self, name: str) -> str:
@@ -61,21 +62,28 @@ class Published:
 
 
 PUBLISHED = {
-    "fast_resnet34": Published("ResNetSE34L", "fbank40", RESNET),
-    "thin_resnet34": Published("ResNetSE34", "spectrogram257", RESNET),
-    "vgg_m_40": Published("VGGVox", "fbank40", VGG),
+    "fast_resnet34": Published("ResNetSE34L", "fbank40", "hamming", RESNET),
+    "thin_resnet34": Published("ResNetSE34", "spectrogram257", "hann", RESNET),
+    "vgg_m_40": Published("VGGVox", "fbank40", "hann", VGG),
 }
 
 
-def import_published(path: Path, config: SystemConfig) -> tuple[Embedder, int]:
+def import_published(path: Path, config: SystemConfig, window_is_known: bool = False) -> tuple[Embedder, int]:
     """(the embedder that `config` describes, with the weights of the checkpoint at `path`; its number of bins).
 
+    `window_is_known`: the caller vouches for features.window where the checkpoint does not tell.
     Raises InputError for a system that cannot be one of PUBLISHED, and for what of the checkpoint does not fit it.
     """
     published = published_as(config)
     front_end = FRONT_ENDS.build("features", config.features)
     embedder = build_embedder(config.normalization, config.network, num_bins=front_end.dim)
     there, num_loss_tensors = read_checkpoint(path)
+    window = config.features["window"]
+    if "torchfb.spectrogram.window" not in there and window != published.window and not window_is_known:
+        raise InputError(
+            f"{path}: does not tell its window, and {published.name} was published with {published.window}, not "
+            f"{window}; give --features.window {published.window} (or {window}, if you know that it is)"
+        )
     check_front_end(path, config, there, front_end)
     state = embedder.network.state_dict()
     wanted = {published.their_name(name): name for name in state}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +21,9 @@ class AngularPrototypical(MetricLoss):
     `scale` and `bias` are the values that w and b start from.
     """
 
-    learnt = ("scale", "bias")
+    @classmethod
+    def fixed(cls, section: dict[str, Any]) -> tuple[str, ...]:
+        return ("scale", "bias")  # where w and b start
 
     def __init__(
         self, utterances_per_speaker: int, scale: Annotated[float, POSITIVE] = 10.0, bias: float = -5.0

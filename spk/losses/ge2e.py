@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +22,9 @@ class GE2E(MetricLoss):
     `scale` and `bias` are the values that w and b start from.
     """
 
-    learnt = ("scale", "bias")
+    @classmethod
+    def fixed(cls, section: dict[str, Any]) -> tuple[str, ...]:
+        return ("scale", "bias")  # where w and b start
 
     def __init__(
         self,

@@ -26,7 +26,12 @@ class Loss(nn.Module, abc.ABC):
 
     utterances: ClassVar[Range] = AT_LEAST_ONE  # of each speaker in a batch: what the objective can work with
     speakers: ClassVar[Range] = AT_LEAST_ONE  # in a batch
-    learnt: ClassVar[tuple[str, ...]] = ()  # arguments that are but the start of a parameter: no curriculum sets them
+    backend: ClassVar[str | dict[str, Any]] = "cosine"  # compares embeddings as the objective does
+
+    @classmethod
+    def fixed(cls, section: dict[str, Any]) -> tuple[str, ...]:
+        """Arguments that no curriculum can set: where a learnt parameter starts, or what this section does not read."""
+        return ()
 
     @classmethod
     def check_batch(cls, num_speakers: int, utterances_per_speaker: int, section: dict[str, Any]) -> None:

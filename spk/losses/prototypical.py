@@ -15,9 +15,10 @@ class Prototypical(MetricLoss):
     """L = -mean log softmax_k( -|x_jM - c_k|^2 )_j, c_k the mean of x_k1 .. x_k,M-1.
 
     Eq. (6)-(8) of 'In defence of metric learning'; Snell et al., NIPS 2017 (arXiv:1703.05175).
-    Embeddings keep their length, so trials are scored by the Euclidean distance of unnormalised embeddings
-    (`evaluation.backend: {name: euclidean, length_normalize: false}`).
+    Embeddings keep their length, so trials are scored by the Euclidean distance of unnormalised embeddings.
     """
+
+    backend = {"name": "euclidean", "length_normalize": False}  # noqa: RUF012 (nobody changes it)
 
     def __init__(self, utterances_per_speaker: int) -> None:
         super().__init__(utterances_per_speaker)

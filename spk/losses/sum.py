@@ -6,17 +6,14 @@ from typing import Annotated, Any
 
 from torch import Tensor
 
+from spk.losses.angular_prototypical import AngularPrototypical
 from spk.losses.loss import LOSSES, Loss
 from spk.schema import POSITIVE
 
 
-@LOSSES.register("softmax_angular_prototypical")
 @LOSSES.register("sum")
 class Sum(Loss):
-    """L = first + second_weight * second, by default softmax + angular prototypical.
-
-    `first` and `second` are names or sections of losses, each with its own arguments.
-    """
+    """L = first + second_weight * second; `first` and `second` are names or sections of losses."""
 
     def __init__(
         self,
@@ -44,3 +41,30 @@ class Sum(Loss):
 
     def loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         return self.first(embeddings, labels) + self.second_weight * self.second(embeddings, labels)
+
+
+@LOSSES.register("softmax_angular_prototypical")
+class SoftmaxAngularPrototypical(Sum):
+    """L = softmax + second_weight * angular prototypical; `scale` and `bias` are where the latter's w and b start."""
+
+    utterances, speakers = AngularPrototypical.utterances, AngularPrototypical.speakers
+
+    def __init__(
+        self,
+        embedding_dim: int,
+        num_speakers: int,
+        utterances_per_speaker: int,
+        scale: Annotated[float, POSITIVE] = 10.0,
+        bias: float = -5.0,
+        second_weight: Annotated[float, POSITIVE] = 1.0,
+    ) -> None:
+        second = {"name": "angular_prototypical", "scale": scale, "bias": bias}
+        super().__init__(embedding_dim, num_speakers, utterances_per_speaker, "softmax", second, second_weight)
+
+    @classmethod
+    def check_batch(cls, num_speakers: int, utterances_per_speaker: int, section: dict[str, Any]) -> None:
+        Loss.check_batch.__func__(cls, num_speakers, utterances_per_speaker, section)
+
+    @classmethod
+    def fixed(cls, section: dict[str, Any]) -> tuple[str, ...]:
+        return AngularPrototypical.fixed(section)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor
@@ -39,6 +39,10 @@ class Triplet(MetricLoss):
         self.mining = mining
         self.probability = probability
         self.hardest = hardest
+
+    @classmethod
+    def fixed(cls, section: dict[str, Any]) -> tuple[str, ...]:
+        return () if section["mining"] == "rank" else ("probability", "hardest")
 
     def metric(self, x_NMD: Tensor) -> Tensor:
         unit_NMD = unit(x_NMD)

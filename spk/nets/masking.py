@@ -67,9 +67,16 @@ def along_time(layer: MaskedConv1d | MaskedConv2d | MaskedMaxPool2d) -> tuple[in
 
 
 def least_frames(layers: nn.Module) -> int:
-    """The shortest input of a chain of masked layers (as `modules()` lists them) that leaves one frame at its end."""
+    """The shortest input of a chain of masked layers (as `modules()` lists them) that leaves one frame at its end.
+
+    A block's shortcut (a name with `shortcut` in it) lies beside its other layers and is no link of the chain.
+    """
     frames = 1
-    masked = [one for one in layers.modules() if isinstance(one, (MaskedConv1d, MaskedConv2d, MaskedMaxPool2d))]
+    masked = [
+        module
+        for name, module in layers.named_modules()
+        if isinstance(module, (MaskedConv1d, MaskedConv2d, MaskedMaxPool2d)) and "shortcut" not in name
+    ]
     for kernel, stride, padding in map(along_time, reversed(masked)):
         frames = max(1, (frames - 1) * stride + kernel - 2 * padding)
     return frames

@@ -59,6 +59,12 @@ class Trainer:
                 f"batch.crop_frames: {config.batch.crop_frames}, but {config.network['name']} needs crops of "
                 f"{embedder.min_frames} frames or more"
             )
+        evaluation = config.evaluation
+        if evaluation.crops and evaluation.crop_frames < embedder.min_frames:
+            raise InputError(
+                f"evaluation.crop_frames: {evaluation.crop_frames}, but {config.network['name']} needs crops of "
+                f"{embedder.min_frames} frames or more"
+            )
         self.config = config
         self.exp_dir = exp_dir
         self.device = device
@@ -75,6 +81,7 @@ class Trainer:
         )
         self.steps_per_epoch = self.sampler.batches_per_epoch
         self.total_steps = config.train.steps or max(1, round(config.train.epochs * self.steps_per_epoch))
+        self.refuse_ramps_past_the_end()
         self.parameters = [*self.embedder.parameters(), *self.loss.parameters()]
         self.optimizer = OPTIMIZERS.build("optimizer", config.optimizer, parameters=self.parameters)
         self.schedule = SCHEDULES.build(
@@ -91,6 +98,16 @@ class Trainer:
         self.best_eer, self.best_step = math.inf, 0
         self.loss_sum, self.loss_count = 0.0, 0  # since the last logged step
         self.last_batch: Batch | None = None
+
+    def refuse_ramps_past_the_end(self) -> None:
+        """InputError for a curriculum that would not get to its configured value within the run."""
+        num_epochs = self.total_steps / self.steps_per_epoch
+        for name, ramp in self.config.curriculum.items():
+            if ramp.unit == "epochs" and (ramp.end > num_epochs or ramp.begin >= num_epochs):
+                raise InputError(
+                    f"curriculum.{name}: begins at epoch {ramp.begin:g} and ends at {ramp.end:g}, but the run has "
+                    f"{num_epochs:.3g} epochs; train longer, give the ramp other epochs, or unit: run"
+                )
 
     # What is saved, and where a run goes on.
 

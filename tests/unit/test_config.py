@@ -34,6 +34,78 @@ def test_another_name_begins_its_section_anew_wherever_it_stands():
     assert changed == {"loss": {"name": "b", "margin": 0.3}}
 
 
+@pytest.mark.parametrize(
+    "overrides, expected",
+    [
+        (["--loss.second.name", "ge2e", "--loss.name", "sum"], {"loss": {"name": "sum", "second": {"name": "ge2e"}}}),
+        (["--loss.scale", "20", "--loss", "nsl"], {"loss": {"name": "nsl", "scale": 20}}),
+        (
+            ["--evaluation.backend.length_normalize", "false", "--evaluation.backend", "euclidean"],
+            {"loss": {"name": "a"}, "evaluation": {"backend": {"name": "euclidean", "length_normalize": False}}},
+        ),
+        (
+            ["--curriculum.first.margin.start", "0.1"],
+            {"loss": {"name": "a"}, "curriculum": {"first.margin": {"start": 0.1}}},
+        ),
+    ],
+)
+def test_the_order_of_options_loses_none(overrides, expected):
+    swapped = [*overrides[2:], *overrides[:2]]
+    assert override({"loss": {"name": "a"}}, overrides) == override({"loss": {"name": "a"}}, swapped) == expected
+
+
+def test_a_key_below_a_value_is_refused():
+    with pytest.raises(InputError, match=r"batch\.size: is a value, 64, and has no 'foo'"):
+        override({"batch": {"size": 64}}, ["--batch.size.foo", "3"])
+
+
+def test_one_length_of_the_run_takes_the_others_place():
+    assert override({"train": {"steps": 500}}, ["--train.epochs", "3"]) == {"train": {"epochs": 3}}
+
+
+@pytest.mark.parametrize("key, value", [("train.steps", "true"), ("batch.size", "true"), ("optimizer.lr", ".nan")])
+def test_a_truth_value_and_no_number_are_no_numbers(key, value):
+    with pytest.raises(InputError, match=key):
+        load_system(ROOT / "egs/mini/conf/objectives.yaml", [f"--{key}", value])
+
+
+DAM = ROOT / "egs/mini/conf/fast_resnet34_dam.yaml"
+
+
+def test_another_loss_leaves_out_the_ramps_that_it_cannot_use_and_says_so(caplog):
+    assert load_system(DAM, ["--loss.name", "softmax"]).curriculum == {}
+    assert "its curriculum of margin is left out: softmax has no such number" in caplog.text
+
+
+def test_another_loss_keeps_the_ramps_that_it_can_use():
+    assert load_system(DAM, ["--loss.name", "aam_softmax"]).curriculum == load_system(DAM).curriculum
+
+
+def test_null_takes_a_ramp_out():
+    assert load_system(DAM, ["--curriculum.margin", "null"]).curriculum == {}
+
+
+def test_a_ramp_that_the_user_gives_to_the_wrong_loss_is_refused():
+    with pytest.raises(InputError, match=r"curriculum\.margin: softmax has no such number"):
+        load_system(DAM, ["--loss.name", "softmax", "--curriculum.margin.start", "0.05"])
+
+
+def test_a_triplet_loss_that_does_not_mine_has_no_share_to_mine_from():
+    options = ["--loss.name", "triplet", "--batch.utterances_per_speaker", "2", "--curriculum.probability.start", "0"]
+    load_system(ROOT / "egs/mini/conf/objectives.yaml", [*options, "--loss.mining", "rank"])
+    with pytest.raises(InputError, match=r"curriculum\.probability: triplet has no such number"):
+        load_system(ROOT / "egs/mini/conf/objectives.yaml", options)
+
+
+def test_the_loss_names_the_back_end_where_the_config_does_not():
+    path, pairs = ROOT / "egs/mini/conf/objectives.yaml", ["--batch.utterances_per_speaker", "2"]
+    raw = {"name": "euclidean", "length_normalize": False}
+    assert load_system(path, [*pairs, "--loss.name", "prototypical"]).evaluation.backend == raw
+    assert load_system(path, [*pairs, "--loss.name", "ge2e"]).evaluation.backend == {"name": "cosine"}
+    chosen = load_system(path, [*pairs, "--loss.name", "prototypical", "--evaluation.backend", "cosine"])
+    assert chosen.evaluation.backend == {"name": "cosine"}
+
+
 def test_exponents_are_numbers(tmp_path):
     assert load_system(SYSTEMS[0], ["--optimizer.lr", "1e-3"]).optimizer["lr"] == 0.001
 
@@ -64,7 +136,7 @@ PAIRS = ["contrastive", "triplet"]
 
 def named(loss):
     """The part of the loss that compares utterances: a message names it."""
-    return {"softmax_angular_prototypical": "angular_prototypical", "sum": "angular_prototypical"}.get(loss, loss)
+    return {"sum": "angular_prototypical"}.get(loss, loss)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +234,7 @@ AM, TWO = {"name": "am_softmax"}, {"size": 60, "utterances_per_speaker": 2}
         (AM, {"margin": 0.1}, r"curriculum\.margin: 0\.1 must be a section of keys and values"),
         (AM, ["margin"], r"curriculum: \['margin'\] must be a section of keys and values"),
         (
-            "triplet",
+            {"name": "triplet", "mining": "rank"},
             {"probability": {"start": 1.5}},
             r"curriculum\.probability\.start, as loss\.probability: 1\.5 is out",
         ),

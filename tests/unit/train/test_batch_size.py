@@ -13,6 +13,7 @@ import torch
 import yaml
 from unit.train.commands import ENVIRONMENT, train_command
 
+from spk.bin.train import pick_device
 from spk.train import batch_size, memory
 from spk.train.batch_size import CpuRoom, count_usable, largest, speaker_counts
 
@@ -213,7 +214,7 @@ def test_what_cannot_be_found_is_said_before_the_run_begins(train, system_yaml, 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_on_a_gpu_the_allocator_is_held_to_its_share_and_let_go():
-    device = torch.device("cuda")
+    device = pick_device("cuda")
     crop = torch.cuda.mem_get_info(device)[0] // 100
 
     def step(size):
@@ -223,3 +224,19 @@ def test_on_a_gpu_the_allocator_is_held_to_its_share_and_let_go():
     assert 80 <= largest(range(1, 200), room.fits) <= 90
     room.close()
     step(95)
+
+
+def test_the_allocator_can_be_held_to_its_share_on_the_device_that_training_picks(monkeypatch):
+    """What needs a GPU is replaced; the check of the device's number in torch is torch's own."""
+    shares = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda.memory, "_lazy_init", lambda: None)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (60, 100))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 20)
+    monkeypatch.setattr(
+        torch._C, "_cuda_setMemoryFraction", lambda share, device: shares.append((share, device)), False
+    )
+    batch_size.CudaRoom(lambda size: None, pick_device("auto")).close()
+    assert shares == [(pytest.approx((20 + batch_size.CUDA_SHARE * 60) / 100), 0), (1.0, 0)]

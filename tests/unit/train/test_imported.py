@@ -60,14 +60,17 @@ def test_extraction_with_an_imported_network_gives_the_published_embeddings(run,
     assert np.abs(np.stack([made["s0-0"], made["s1-0"]]) - expected).max() < 1e-5 * np.abs(expected).max()
 
 
+HAMMING = ("--features.window", "hamming")  # not the published one: as one says who knows that it is so
+
+
 def test_the_directory_says_what_it_holds_and_importing_again_changes_nothing(run, published, tmp_path):
     system, checkpoint = published
     exp = tmp_path / "exp"
-    assert run(import_checkpoint, *published, exp)[0] == 0
+    assert run(import_checkpoint, *HAMMING, *published, exp)[0] == 0
     assert json.loads((exp / "run.json").read_text())["imported"]["file"] == str(checkpoint)
     assert yaml.safe_load((exp / "config.yaml").read_text())["network"]["pooling"] == {"name": "tap"}
     written = (exp / "final.pt").stat().st_mtime_ns
-    status, log = run(import_checkpoint, *published, exp)
+    status, log = run(import_checkpoint, *HAMMING, *published, exp)
     assert (status, (exp / "final.pt").stat().st_mtime_ns) == (0, written)
     assert "already imported" in log
 
@@ -76,15 +79,23 @@ def test_the_directory_says_what_it_holds_and_importing_again_changes_nothing(ru
     assert "begun with another config (features.window: hamming -> hann)" in log
     other = tmp_path / "other.model"
     torch.save({**torch.load(checkpoint, weights_only=True), "__L__.w": torch.ones(1)}, other)
-    status, log = run(import_checkpoint, system, other, exp)
+    status, log = run(import_checkpoint, *HAMMING, system, other, exp)
     assert status == 1
     assert f"{exp} holds the network imported from {checkpoint}; name another directory" in log
+
+
+def test_a_window_that_the_checkpoint_does_not_tell_is_the_published_one_or_the_users_word(run, published, tmp_path):
+    status, log = run(import_checkpoint, *published, tmp_path / "exp")
+    assert status == 1
+    assert "VGGVox was published with hann, not hamming; give --features.window hann (or hamming, if you know" in log
+    assert not (tmp_path / "exp").exists()
+    assert run(import_checkpoint, *HAMMING, *published, tmp_path / "exp")[0] == 0
 
 
 def test_a_run_starts_from_an_imported_network_but_not_in_its_directory(run, train, published, data_dir, tmp_path):
     system, checkpoint = published
     exp = tmp_path / "exp"
-    assert run(import_checkpoint, *published, exp)[0] == 0
+    assert run(import_checkpoint, *HAMMING, *published, exp)[0] == 0
     short = ["--train.threads", "1", "--batch.size", "2", "--batch.crop_frames", "63", "--validation.speakers", "0"]
     status = train(system, data_dir, exp, *short)
     assert status.returncode == 1
@@ -96,7 +107,7 @@ def test_a_run_starts_from_an_imported_network_but_not_in_its_directory(run, tra
 
 
 def test_a_refused_checkpoint_leaves_no_directory(run, published, tmp_path):
-    status, log = run(import_checkpoint, "--network.embedding_dim", "8", *published, tmp_path / "exp")
+    status, log = run(import_checkpoint, *HAMMING, "--network.embedding_dim", "8", *published, tmp_path / "exp")
     assert status == 1
     assert "fc.weight is 1024 x 512 there, 8 x 512 here" in log
     assert not (tmp_path / "exp").exists()
