@@ -169,3 +169,13 @@ def test_a_protocol_that_does_not_exist_is_refused_before_any_stage(prepared, tm
     assert finished.returncode != 0
     assert "evaluation.backend.name" in finished.stderr
     assert "did you mean 'euclidean'" in finished.stderr
+
+
+def test_a_wrong_protocol_costs_no_embedding_that_is_there(prepared, voxceleb, shell):
+    made = prepared / "exp" / "embeddings_test"
+    before = {path.name: path.read_bytes() for path in made.iterdir() if path.is_file()}
+    command = 'extract_embeddings --nj 2 --evaluation "{crop: 10}" "$1" "$2" "$3"'
+    finished = shell(command, prepared / "exp", prepared / "test", made)
+    assert finished.returncode != 0
+    assert "evaluation.crop: unknown key; did you mean 'crops'?" in finished.stderr
+    assert {path.name: path.read_bytes() for path in made.iterdir() if path.is_file()} == before

@@ -148,7 +148,10 @@ def test_scores_of_an_earlier_run_do_not_outlive_a_failed_one(work, shell):
     ("line", "message"),
     [
         (SCORE.replace("score ", "score --backend cosin ", 1), "did you mean 'cosine'?"),
-        (SCORE.replace("score ", "score --length-normalize false ", 1), "length_normalize: unknown key"),
+        (
+            SCORE.replace("score ", "score --length-normalize false ", 1),
+            "--length-normalize is for euclidean, and these embeddings are scored by cosine",
+        ),
         ("score data/test/trials", "it takes 4 arguments, not 1"),
         (SCORE.replace("/trials", "/nowhere"), "data/test/nowhere: no such file"),
         (TRAIN_LDA.replace("lda ", "lda --lda-dim 6 ", 1), "--lda-dim 6: allowed are 1 to 5, less than the 6 speakers"),

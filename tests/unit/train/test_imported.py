@@ -17,6 +17,8 @@ from unit.train.conftest import write_matrices
 from spk.bin import extract_embeddings, import_checkpoint
 from spk.feats import FRONT_ENDS
 
+HAMMING = ("--features.window", "hamming")  # not the published one: as one says who knows that it is so
+
 
 @pytest.fixture
 def run(monkeypatch, caplog):
@@ -58,9 +60,6 @@ def test_extraction_with_an_imported_network_gives_the_published_embeddings(run,
     made = kaldiio.load_scp(str(tmp_path / "embedding.scp"))
     expected = embeddings("VGGVox")
     assert np.abs(np.stack([made["s0-0"], made["s1-0"]]) - expected).max() < 1e-5 * np.abs(expected).max()
-
-
-HAMMING = ("--features.window", "hamming")  # not the published one: as one says who knows that it is so
 
 
 def test_the_directory_says_what_it_holds_and_importing_again_changes_nothing(run, published, tmp_path):
