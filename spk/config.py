@@ -7,12 +7,12 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 import yaml
 
 from spk.errors import InputError
-from spk.schema import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Range, check_arguments, nearest
+from spk.schema import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Range, check_arguments, check_value, nearest
 
 log = logging.getLogger(__name__)
 
@@ -249,19 +249,13 @@ def make_system(content: Mapping[str, Any], source: str) -> SystemConfig:
         batch = checked["batch"]
         LOSSES[checked["loss"]["name"]].check_batch(batch.num_speakers, batch.utterances_per_speaker, checked["loss"])
         checked["curriculum"] = make_curriculum(content.get("curriculum") or {}, checked["loss"])
-        outside = {name: content[name] for name in ("init_from", "seed") if name in content}
-        checked |= check_arguments("", outside, OutsideOfSections)
+        hints = get_type_hints(SystemConfig, include_extras=True)
+        for name in ("init_from", "seed"):  # they stand outside of sections
+            if name in content:
+                checked[name] = check_value(name, content[name], hints[name])
     except InputError as error:
         raise InputError(f"{source}: {error}") from None
     return SystemConfig(**checked)
-
-
-@dataclass
-class OutsideOfSections:
-    """The schema of the values that stand outside of sections."""
-
-    init_from: str | None = None
-    seed: Annotated[int, NOT_NEGATIVE] = 1
 
 
 def make_evaluation(section: Any, own_backend: str | Mapping[str, Any] = "cosine") -> EvaluationConfig:

@@ -47,8 +47,6 @@ class Sum(Loss):
 class SoftmaxAngularPrototypical(Sum):
     """L = softmax + second_weight * angular prototypical; `scale` and `bias` are where the latter's w and b start."""
 
-    utterances, speakers = AngularPrototypical.utterances, AngularPrototypical.speakers
-
     def __init__(
         self,
         embedding_dim: int,
@@ -63,7 +61,7 @@ class SoftmaxAngularPrototypical(Sum):
 
     @classmethod
     def check_batch(cls, num_speakers: int, utterances_per_speaker: int, section: dict[str, Any]) -> None:
-        Loss.check_batch.__func__(cls, num_speakers, utterances_per_speaker, section)
+        AngularPrototypical.check_batch(num_speakers, utterances_per_speaker, section)
 
     @classmethod
     def fixed(cls, section: dict[str, Any]) -> tuple[str, ...]:
