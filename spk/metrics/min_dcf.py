@@ -30,11 +30,19 @@ def detection_costs(rates: ErrorRates, p_target: float, c_miss: float = 1.0, c_f
     NIST, 2008 and later speaker recognition evaluation plans:
         C = c_miss p_target P_miss + c_fa (1 - p_target) P_fa,   divided by min(c_miss p_target, c_fa (1 - p_target))
     """
+    miss_weight, false_alarm_weight = detection_weights(p_target, c_miss, c_fa)
+    return miss_weight * rates.miss_rates + false_alarm_weight * rates.false_alarm_rates
+
+
+def detection_weights(p_target: float, c_miss: float, c_fa: float) -> tuple[float, float]:
+    """What a miss rate and a false-alarm rate of 1 cost, normalised: the cheaper one is exactly 1.
+
+    Raises: InputError if p_target is not between 0 and 1, or a cost is not above 0.
+    """
     if not 0 < p_target < 1:
         raise InputError(f"p_target: {p_target!r} is out of range; allowed: above 0 and below 1")
     if not (0 < c_miss < np.inf and 0 < c_fa < np.inf):
         raise InputError(f"c_miss, c_fa: {c_miss!r}, {c_fa!r} are out of range; allowed: above 0")
     miss_weight, false_alarm_weight = c_miss * p_target, c_fa * (1 - p_target)
     normalizer = min(miss_weight, false_alarm_weight)
-    # Dividing the weights first makes the cost of the better trivial decision exactly 1.
-    return miss_weight / normalizer * rates.miss_rates + false_alarm_weight / normalizer * rates.false_alarm_rates
+    return miss_weight / normalizer, false_alarm_weight / normalizer

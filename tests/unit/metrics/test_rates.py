@@ -1,4 +1,4 @@
-"""EER, convex-hull EER and minDCF against their definitions, and what no order and no rescaling may change."""
+"""EER, convex-hull EER, minDCF against their definitions; what no order and no rescaling may change in the summary."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 from unit.metrics.naive import naive_eer, naive_min_dcf, naive_rocch_eer, operating_points
 
 from spk.errors import InputError
+from spk.metrics.act_dcf import act_dcf
+from spk.metrics.cllr import cllr
 from spk.metrics.eer import eer
 from spk.metrics.error_rates import error_rates
+from spk.metrics.min_cllr import min_cllr
 from spk.metrics.min_dcf import min_dcf
 from spk.metrics.rocch_eer import rocch_eer
 from spk.metrics.summary import summary
@@ -96,9 +99,11 @@ def test_the_order_of_the_scores_changes_no_bit(scores: tuple[list, list], rando
 
 
 @given(st.tuples(TIED, TIED), st.sampled_from([np.exp, np.arctan, lambda x: x**3 + x, lambda x: 1e-3 * x - 7]))
-def test_a_rising_function_of_the_scores_changes_nothing(scores, function):
-    transformed = [function(np.asarray(part, dtype=np.float64)) for part in scores]
-    assert summary(error_rates(*transformed)) == summary(error_rates(*scores))
+def test_a_rising_function_of_the_scores_changes_nothing_that_goes_by_their_order(scores, function):
+    transformed = summary(error_rates(*(function(np.asarray(part, dtype=np.float64)) for part in scores)))
+    original = summary(error_rates(*scores))
+    for name in ("eer", "rocch_eer", "min_dcf", "min_cllr"):
+        assert transformed[name] == original[name]
 
 
 @given(SCORES)
@@ -117,20 +122,28 @@ def test_exchanging_the_kinds_and_the_sign_exchanges_the_two_errors(scores):
         ([1], [float("nan")], "1 of 1 non-target scores are NaN"),
     ],
 )
-@pytest.mark.parametrize("metric", [eer, rocch_eer, lambda t, n: min_dcf(t, n, 0.01)])
+@pytest.mark.parametrize(
+    "metric", [eer, rocch_eer, cllr, min_cllr, lambda t, n: min_dcf(t, n, 0.01), lambda t, n: act_dcf(t, n, 0.01)]
+)
 def test_scores_without_an_answer_are_refused(metric, targets, nontargets, message):
     with pytest.raises(InputError, match=message):
         metric(targets, nontargets)
 
 
 @pytest.mark.parametrize("arguments", [(0,), (1,), (-0.1,), (float("nan"),), (0.5, 0), (0.5, 1, -1)])
-def test_a_prior_or_cost_out_of_range_is_refused(arguments):
+@pytest.mark.parametrize("cost", [min_dcf, act_dcf])
+def test_a_prior_or_cost_out_of_range_is_refused(cost, arguments):
     with pytest.raises(InputError, match="out of range"):
-        min_dcf([1], [0], *arguments)
+        cost([1], [0], *arguments)
 
 
 def test_a_summary_is_ready_for_json():
-    assert summary(error_rates(*EXAMPLE)) == {
+    result = summary(error_rates(*EXAMPLE))
+    # The Bayes threshold of 0.05 is log(19) = 2.94: the target 3 is accepted. The other two are above every score.
+    assert result.pop("act_dcf") == {"0.01": 1, "0.05": 0.75, "0.001": 1}
+    assert result.pop("cllr") == cllr(*EXAMPLE)
+    assert result.pop("min_cllr") == min_cllr(*EXAMPLE)
+    assert result == {
         "num_targets": 4,
         "num_nontargets": 4,
         "eer": 0.25,
