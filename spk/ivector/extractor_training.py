@@ -31,7 +31,7 @@ def initial_extractor(ubm: FullGmm, ivector_dim: int, generator: torch.Generator
 
 
 class ExtractorStatistics:
-    """Sums over utterances. With y = x - p e0, moments of y are kept and not of x: p is large, and would cost digits."""
+    """Sums over utterances, float64. With y = x - p e0, moments of y are kept and not of x: a large p costs digits."""
 
     def __init__(self, extractor: IvectorExtractor, device: torch.device | str = "cpu") -> None:
         count, dim, ivector_dim = extractor.projections.shape
@@ -180,7 +180,7 @@ def floored(covariances: Tensor, floor: Tensor) -> tuple[Tensor, int]:
 def update_prior(extractor: IvectorExtractor, mean: Tensor, scatter: Tensor) -> IvectorExtractor:
     """Change coordinates so that training i-vectors have the mean p e0 and the covariance I, and U is near diagonal.
 
-    `mean` [S] and `scatter` [S, S]: E[y] and E[y y'] over the training utterances, y = x - p e0. V takes old x to new x:
+    `mean` [S] and `scatter` [S, S]: E[y] and E[y y'] over the training utterances, y = x - p e0. V takes old x to new:
     it whitens, turns the mean onto e0 by a Householder reflection, and turns the other axes onto the eigenvectors of
     their part of the weighted mean of U. Projections become M V^-1; p is the length of the whitened mean.
     """
@@ -199,8 +199,8 @@ def update_prior(extractor: IvectorExtractor, mean: Tensor, scatter: Tensor) -> 
         whitened = torch.linalg.solve_triangular(factors[part], projections[part], upper=False)
         whitened = (weights[part].sqrt()[:, None, None] * whitened).flatten(0, 1)
         precision.addmm_(whitened.T, whitened)
-    # As Kaldi does, by the axes from 1 on alone, although `change` couples them with axis 0: what is diagonal in the end
-    # is so up to that coupling.
+    # As Kaldi does, by the axes from 1 on alone, although `change` couples them with axis 0; so the result is diagonal up
+    # to that coupling.
     inner = torch.linalg.inv(change[1:, 1:])
     values, vectors = torch.linalg.eigh(inner.T @ precision[1:, 1:] @ inner)
     change[1:] = vectors[:, values.abs().argsort(descending=True)].T @ change[1:]
