@@ -11,6 +11,10 @@
 #   --data DIR             data directories (default data/<corpus>)
 #   --exp DIR              the trained system (default exp/<corpus>/<config and what the command line changes>)
 #   --baseline DIR         the statistics that it is compared with (default exp/<corpus>/statistics)
+#   --backends NAME,...    rows of the table (default own,lda_cosine,plda,own_as): own is what the config names; cosine, euclidean,
+#                          lda_cosine, plda; behind each _z, _t, _s or _as: normalised by scores against the training speakers
+#   --lda-dim N            dimensions that lda_cosine and plda keep (default auto: as many as there are, at most 200)
+#   --top-n N              training speakers that normalise with _as, those that score highest (default auto: 300, at most a third)
 #   --init-from EXP        another trained system, whose network this one starts from
 #   --seed N               the one seed of everything random in training
 #   --nj N                 jobs at once for features and embeddings (default 2)
@@ -19,12 +23,13 @@
 set -euo pipefail
 stage=0 stop_stage=6
 corpus="" config="" data="" exp="" baseline="" init_from=""
-seed="" nj=2 ngpu=0 cmd=""
+backends=own,lda_cosine,plda,own_as lda_dim=auto top_n=auto seed="" nj=2 ngpu=0 cmd=""
 overrides=()
 . "$(dirname "$0")/path.sh"
 . parse_options.sh
 . stages.sh
 . names.sh
+. backends.sh
 . enter_recipe.sh corpus config data exp baseline init_from
 . ./cmd.sh
 . system_options.sh
@@ -36,6 +41,8 @@ data=${data:-data/$name}
 exp=${exp:-exp/$name/$(name_of_system "$config" "${overrides[@]}")}
 baseline=${baseline:-exp/$name/statistics}
 . check_system.sh # evaluation, backend
+use() { if [ "$1" = "$baseline" ]; then use_system "$1" cosine; else use_system "$1" "$backend"; fi; }
+use "$exp" # are --backends known?
 
 if [ -z "$corpus" ] && in_stage 0 "speech by espeak-ng -> $espeak"; then
   make_espeak_corpus "$espeak"
@@ -81,20 +88,19 @@ if in_stage 4 "embeddings -> $exp/embeddings_*; statistics of the features -> $b
   done
 fi
 
-if in_stage 5 "scores by the system's back-end, and by cosine after LDA -> $exp/scores_*, $baseline/scores_*"; then
+if in_stage 5 "back-ends, and scores by each -> $exp/scores_*, $baseline/scores_*"; then
   for system in "$baseline" "$exp"; do
     need 4 "${sets[@]/#/$system/embeddings_}"
-    train_lda "$data/train" "$system/embeddings_train" "$system/backend_lda"
-    for set in "${tests[@]}"; do
-      trials=$data/$set/trials embeddings=$system/embeddings_$set
-      if [ "$system" = "$baseline" ]; then direct=cosine; else direct=$backend; fi
-      score "$trials" "$embeddings" "$embeddings" "$system/scores_${set}_$direct"
-      score --backend cosine --backend-dir "$system/backend_lda" "$trials" "$embeddings" "$embeddings" "$system/scores_${set}_lda"
-    done
+    use "$system"
+    train_backends "$data/train"
+    for set in "${tests[@]}"; do score_by_rows "$data/train" "$data/$set/trials" "$data/$set" "$data/$set"; done
   done
 fi
 
 if in_stage 6 "results -> $exp/report"; then
-  for set in "${tests[@]}"; do need 5 "$baseline/scores_${set}_"{cosine,lda} "$exp/scores_${set}_"{"$backend",lda}; done
+  for system in "$baseline" "$exp"; do
+    use "$system"
+    for set in "${tests[@]}"; do mapfile -t made < <(row_scores "$data/$set" trials) && need 5 "${made[@]}"; done
+  done
   report --output "$exp/report" "$baseline" "$exp"
 fi

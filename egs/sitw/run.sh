@@ -11,7 +11,10 @@
 #   --config FILE               without --model: the system (default ../voxceleb/conf/fast_resnet34_dam.yaml)
 #   --loss.margin 0.3           without --model: any key of the config on the command line wins over the file; keys of its
 #                               section evaluation also with --model: --evaluation.crops 10
-#   --lda true|false            score by cosine after LDA, too, trained on the training set's embeddings (default false)
+#   --backends NAME,...         rows of the table (default own): own is what the config names; cosine, euclidean, lda_cosine, plda; behind
+#                               each _z, _t, _s or _as: normalised by scores against the training speakers
+#   --lda-dim N                 dimensions that lda_cosine and plda keep (default auto: as many as there are, at most 200)
+#   --top-n N                   training speakers that normalise with _as, those that score highest (default auto: 300, at most a third)
 #   --stage N                   begin with this stage (default 0)
 #   --stop-stage M              end with this one (default 6)
 #   --exp DIR                   embeddings, scores, results and what is trained here
@@ -24,12 +27,13 @@
 set -euo pipefail
 stage=0 stop_stage=6
 train_data="" test_data="" enroll_data="" trials="" model="" config="" exp="" init_from=""
-lda=false seed="" nj=16 ngpu=1 cmd=""
+backends=own lda_dim=auto top_n=auto seed="" nj=16 ngpu=1 cmd=""
 overrides=()
 . "$(dirname "$0")/path.sh"
 . parse_options.sh
 . stages.sh
 . names.sh
+. backends.sh
 . enter_recipe.sh train_data test_data enroll_data trials model config exp init_from
 . ./cmd.sh
 . system_options.sh
@@ -65,9 +69,11 @@ mapfile -t evaluated < <(printf '%s\n' "${test_sets[@]}" "${enroll_sets[@]}" | s
 if in_stage 1 "check the data directories"; then
   for set in "$train_data" "${evaluated[@]}"; do validate_data_dir.sh --no-feats "$set"; done
 fi
-. check_system.sh # evaluation, backend
+. check_system.sh            # evaluation, backend
+use_system "$exp" "$backend" # rows
+if rows_learn; then embedded=("$train_data" "${evaluated[@]}"); else embedded=("${evaluated[@]}"); fi
 check_disjoint_speakers "$train_data" "${evaluated[@]}"
-if $lda || [ "$model" = "$exp" ]; then sets=("$train_data" "${evaluated[@]}"); else sets=("${evaluated[@]}"); fi
+if [ "$model" = "$exp" ]; then sets=("$train_data" "${evaluated[@]}"); else sets=("${embedded[@]}"); fi
 
 if in_stage 2 "features -> feats.scp in each data directory"; then
   for set in "${sets[@]}"; do
@@ -86,25 +92,16 @@ fi
 
 if in_stage 4 "embeddings -> $exp/embeddings_*"; then
   need 3 "$model/final.pt"
-  if $lda; then embedded=("$train_data" "${evaluated[@]}"); else embedded=("${evaluated[@]}"); fi
   for set in "${embedded[@]}"; do
     need 2 "$set/feats.scp"
     extract_embeddings --cmd "$embed_cmd" --nj "$nj" --ngpu "$embed_gpu" --evaluation "$evaluation" "$model" "$set" "$exp/embeddings_$(basename "$set")"
   done
 fi
 
-if in_stage 5 "scores -> $exp/scores_*"; then
-  if $lda; then
-    need 4 "$exp/embeddings_$(basename "$train_data")"
-    train_lda "$train_data" "$exp/embeddings_$(basename "$train_data")" "$exp/backend_lda"
-  fi
-  for i in "${!lists[@]}"; do
-    enroll=$exp/embeddings_$(basename "${list_enroll[i]}") test=$exp/embeddings_$(basename "${list_test[i]}")
-    scores=$exp/scores_$(name_of_trials "${list_test[i]}" "${lists[i]}")
-    need 4 "$enroll" "$test"
-    score "${lists[i]}" "$enroll" "$test" "${scores}_$backend"
-    if $lda; then score --backend cosine --backend-dir "$exp/backend_lda" "${lists[i]}" "$enroll" "$test" "${scores}_lda"; fi
-  done
+if in_stage 5 "back-ends, and scores by each -> $exp/scores_*"; then
+  for set in "${embedded[@]}"; do need 4 "$exp/embeddings_$(basename "$set")"; done
+  train_backends "$train_data"
+  for i in "${!lists[@]}"; do score_by_rows "$train_data" "${lists[i]}" "${list_enroll[i]}" "${list_test[i]}"; done
 fi
 
 if in_stage 6 "results -> $exp/results"; then

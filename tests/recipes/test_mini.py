@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Sequence
@@ -86,9 +87,24 @@ def finished(tmp_path_factory, corpus) -> Run:
     return run
 
 
-def test_the_table_has_both_systems_by_cosine_and_after_lda(finished):
-    expected = {f"{system}/scores_test_buzz_{way}" for system in ("exp", "statistics") for way in ("cosine", "lda")}
+def test_the_table_has_both_systems_by_every_back_end(finished):
+    rows = ("cosine", "lda_cosine", "plda", "cosine_as")
+    expected = {f"{system}/scores_test_buzz_{row}" for system in ("exp", "statistics") for row in rows}
     assert set(finished.scores()) == expected
+    assert {row["backend"] for row in json.loads((finished.exp / "report/results.json").read_text())} == set(rows)
+
+
+def test_rows_are_chosen_by_name_and_each_is_scored_once(finished):
+    succeeds(finished([5, 6], "--backends=own,cosine,lda_cosine_s,own_z", "--top-n=4"))
+    made = {name.rpartition("test_buzz_")[2] for name in finished.scores()}
+    assert {"lda_cosine_s", "cosine_z"} <= made
+
+
+def test_an_unknown_row_is_refused_before_anything_is_made(tmp_path, corpus):
+    run = Run(tmp_path / "run", corpus)
+    assert "no back-end is named 'plda_x'; known: own, " in error_of(run([1], "--backends=own,plda_x"))
+    assert "--backends is empty" in error_of(run([1], "--backends=,"))
+    assert not run.data.exists()
 
 
 @pytest.mark.parametrize("stage", range(LAST_STAGE + 1))

@@ -38,10 +38,10 @@ def test_two_objectives_differ_in_the_loss_its_batches_and_its_back_end_alone(tm
     done = objectives(tmp_path, corpus, "am_softmax prototypical")
     rows = json.loads((tmp_path / "exp/report/results.json").read_text())
     assert {(row["system"], row["backend"]) for row in rows} == {
-        *(("am_softmax", backend) for backend in ("cosine", "lda_cosine")),
-        *(("prototypical", backend) for backend in ("raw_euclidean", "lda_cosine")),
+        *(("am_softmax", backend) for backend in ("cosine", "lda_cosine", "plda", "cosine_as")),
+        *(("prototypical", backend) for backend in ("raw_euclidean", "lda_cosine", "plda", "raw_euclidean_as")),
     }
-    assert done.stdout.count("raw_euclidean") == 2  # in its own table, and in the one of all
+    assert done.stdout.count("raw_euclidean ") == 2  # in its own table, and in the one of all
     am, prototypical = (
         yaml.safe_load((tmp_path / "exp" / name / "config.yaml").read_text()) for name in ("am_softmax", "prototypical")
     )

@@ -18,8 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "egs" / "mini" / "conf" / "fast_resnet34_dam.yaml"
 
 
-def run(recipe: str, *options: object) -> subprocess.CompletedProcess[str]:
-    command = [ROOT / "egs" / recipe / "run.sh", "--ngpu=0", "--nj=2", *options]
+def run(recipe: str, *options: object, script: str = "run.sh") -> subprocess.CompletedProcess[str]:
+    command = [ROOT / "egs" / recipe / script, "--ngpu=0", "--nj=2", *options]
     return subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300)
 
 
@@ -69,16 +69,16 @@ def prepared(tmp_path_factory) -> Path:
 def voxceleb(prepared) -> list[object]:
     """The options of a whole run of egs/voxceleb, which has been done; its system is prepared/exp."""
     data = [f"--train-data={prepared / 'train'}", f"--test-data={prepared / 'test'}"]
-    options = [*data, f"--config={CONFIG}", f"--exp={prepared / 'exp'}", "--lda=true", *SMALL_OPTIONS]
+    options = [*data, f"--config={CONFIG}", f"--exp={prepared / 'exp'}", "--backends=own,plda,plda_as", *SMALL_OPTIONS]
     table = succeeds(run("voxceleb", *options)).stdout
-    assert table.count("test_some") == 2
+    assert table.count("test_some") == 3
     return options
 
 
-def test_voxceleb_reports_each_list_by_cosine_and_after_lda(prepared, voxceleb):
+def test_voxceleb_reports_each_list_by_every_back_end(prepared, voxceleb):
     rows = json.loads((prepared / "exp" / "results.json").read_text())
     found = {(row["test_set"], row["backend"]) for row in rows}
-    assert found == set(itertools.product(["test", "test_some"], ["cosine", "lda_cosine"]))
+    assert found == set(itertools.product(["test", "test_some"], ["cosine", "plda", "plda_as"]))
 
 
 @pytest.mark.parametrize("stage", range(7))
@@ -179,3 +179,36 @@ def test_a_wrong_protocol_costs_no_embedding_that_is_there(prepared, voxceleb, s
     assert finished.returncode != 0
     assert "evaluation.crop: unknown key; did you mean 'crops'?" in finished.stderr
     assert {path.name: path.read_bytes() for path in made.iterdir() if path.is_file()} == before
+
+
+def test_a_system_whose_own_back_end_is_plda_is_trained_and_scored_by_it(prepared, tmp_path):
+    data = [f"--train-data={prepared / 'train'}", f"--test-data={prepared / 'test'}"]
+    exp = tmp_path / "exp"
+    table = succeeds(
+        run("voxceleb", *data, f"--config={CONFIG}", f"--exp={exp}", "--evaluation.backend=plda", *SMALL_OPTIONS)
+    )
+    assert " plda " in table.stdout
+    assert (exp / "backend_plda" / "plda").exists()
+    assert (exp / "scores_test_plda").exists()
+
+
+def test_ivectors_go_from_data_directories_to_the_table(prepared, tmp_path):
+    """Also again: nothing is redone. i-vectors have no back-end of their own."""
+    folders = {name: tmp_path / name for name in ("train", "test")}
+    for name, folder in folders.items():
+        folder.mkdir()
+        for file in ("wav.scp", "utt2spk", "spk2utt", "trials"):
+            if (prepared / name / file).exists():
+                shutil.copy(prepared / name / file, folder / file)
+    options = [f"--{name}-data={folder}" for name, folder in folders.items()]
+    options += [f"--exp={tmp_path / 'exp'}", "--num-gauss=8", "--ivector-dim=6", "--lda-dim=auto", "--threads=1"]
+    options += ["--backends=cosine,plda,plda_as"]
+    first = succeeds(run("voxceleb", *options, script="ivector.sh"))
+    rows = json.loads((tmp_path / "exp" / "results.json").read_text())
+    assert [row["backend"] for row in rows] == ["cosine", "plda", "plda_as"]
+    scores = (tmp_path / "exp" / "scores_test_plda").stat().st_mtime_ns
+    assert succeeds(run("voxceleb", *options, script="ivector.sh")).stdout == first.stdout
+    assert (tmp_path / "exp" / "scores_test_plda").stat().st_mtime_ns == scores
+    refused = run("voxceleb", *options[:-1], "--backends=own", script="ivector.sh")
+    assert refused.returncode != 0
+    assert "no back-end is named 'own'" in refused.stderr

@@ -1,0 +1,97 @@
+# shellcheck shell=bash disable=SC2034,SC2154 # backends, lda_dim and top_n are the recipe's own options
+# Sourced by a run.sh: what --backends, --lda-dim and --top-n mean. A name in --backends is a row of the table:
+#   own                what the system's config names (evaluation.backend)
+#   cosine, euclidean  these, whatever the config names
+#   lda_cosine         cosine after linear discriminant analysis
+#   plda               LDA, length normalisation and PLDA
+# Behind each of them may stand _z, _t, _s or _as: its scores normalised by those against the training speakers.
+
+# Choose the system folder $1, whose own back-end is $2 (or it has none: ""), for the functions below. Sets rows, each once:
+# own stands for $2.
+use_system() {
+  local name base norm
+  system=$1 own=$2 rows=()
+  for name in ${backends//,/ }; do
+    norm=$(norm_of "$name")
+    base=${name%"$norm"}
+    case ${base/#own/${own:+own}} in
+      own | cosine | euclidean | lda_cosine | plda) ;;
+      *)
+        echo "$0: error: --backends: no back-end is named '$name'; known: own, cosine, euclidean, lda_cosine, plda, each also with _z, _t, _s or _as" >&2
+        exit 1
+        ;;
+    esac
+    if [ "$base" = "$own" ]; then base=own; fi
+    if [[ " ${rows[*]} " != *" $base$norm "* ]]; then rows+=("$base$norm"); fi
+  done
+  if [ ${#rows[@]} -eq 0 ]; then
+    echo "$0: error: --backends is empty; give at least own" >&2
+    exit 1
+  fi
+}
+
+# plda_as -> _as; plda -> nothing
+norm_of() {
+  case $1 in
+    *_z | *_t | *_s | *_as) printf '_%s' "${1##*_}" ;;
+  esac
+}
+
+# Does any row learn from the training speakers' embeddings?
+rows_learn() {
+  local row
+  for row in "${rows[@]/#own/$own}"; do
+    if [ "$row" != cosine ] && [ "$row" != euclidean ]; then return 0; fi
+  done
+  return 1
+}
+
+# The score files of the trials $2 of test directory $1, one for each row.
+row_scores() {
+  local row
+  for row in "${rows[@]/#own/$own}"; do echo "$system/scores_$(name_of_trials "$1" "$2")_$row"; done
+}
+
+# Train what the rows need on the data directory $1 of the training speakers.
+train_backends() {
+  local row embeddings
+  embeddings=$system/embeddings_$(basename "$1")
+  for row in "${rows[@]/#own/$own}"; do
+    case $row in
+      lda_cosine*) train_lda --lda-dim "$lda_dim" "$1" "$embeddings" "$system/backend_lda" ;;
+      plda*) train_plda --lda-dim "$lda_dim" "$1" "$embeddings" "$system/backend_plda" ;;
+    esac
+  done
+}
+
+# --top-n, or what auto stands for with the training speakers of data directory $1: 300, but at most a third of them.
+cohort_size() {
+  local third
+  if [ "$top_n" != auto ]; then
+    echo "$top_n"
+  else
+    third=$((($(wc -l <"$1/spk2utt") + 2) / 3))
+    echo $((third < 300 ? third : 300))
+  fi
+}
+
+# Score a list by every row: training speakers' data directory, trials, data directories of the enrolled side and the tests.
+score_by_rows() {
+  local train=$1 trials=$2 enroll=$3 test=$4 row norm options
+  for row in "${rows[@]}"; do
+    norm=$(norm_of "$row")
+    case ${row%"$norm"} in
+      own) options=() ;;
+      lda_cosine) options=(--backend cosine --backend-dir "$system/backend_lda") ;;
+      *) options=(--backend "${row%"$norm"}") ;;
+    esac
+    row=${row/#own/$own}
+    if [ "${row%"$norm"}" = plda ]; then options+=(--backend-dir "$system/backend_plda"); fi
+    if [ -n "$norm" ]; then
+      options+=(--norm "${norm#_}" --cohort "$system/embeddings_$(basename "$train")" --cohort-models "$train/spk2utt")
+    fi
+    if [ "$norm" = _as ]; then options+=(--top-n "$(cohort_size "$train")"); fi
+    score "${options[@]}" "$trials" "$system/embeddings_$(basename "$enroll")" "$system/embeddings_$(basename "$test")" \
+      "$system/scores_$(name_of_trials "$test" "$trials")_$row"
+  done
+}
