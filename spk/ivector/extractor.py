@@ -15,8 +15,8 @@ GAUSSIANS_AT_A_TIME = 64  # of which S x S matrices are in memory at once
 class IvectorExtractor:
     """A frame of Gaussian c in an utterance with i-vector x is drawn from N(M_c x, Sigma_c), where x ~ N(p e0, I).
 
-    e0 is the first axis, so p M_c e0 is the mean of Gaussian c over all utterances. This is Kaldi's form of the model of
-    Dehak et al., Front-end factor analysis for speaker verification, IEEE TASLP 2011. Float64 tensors on the CPU.
+    e0 is the first axis, so p M_c e0 is the mean of Gaussian c over all utterances: Kaldi's form of the model of Dehak
+    et al., Front-end factor analysis for speaker verification, IEEE TASLP 2011. Float64 tensors on the CPU.
     """
 
     projections: Tensor  # M [C, D, S]
