@@ -48,17 +48,27 @@ def map_embeddings(
     others, not finite, or of length 0.
     """
     result: NDArray[np.floating] | None = None
-    for rows, crops in embedding_blocks(directory, utterances):
-        refuse_not_finite(crops, "has a value that is not finite; look at its features", directory, utterances, rows)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            mapped = function(crops)
-        refuse_not_finite(mapped, "is all zeros, it has no direction", directory, utterances, rows)
+    for rows, mapped in mapped_blocks(directory, utterances, function):
         if result is None:
             result = np.empty((len(utterances), *mapped.shape[1:]), mapped.dtype)
         result[rows] = mapped
     if result is None:
         raise InputError(f"{directory}: no utterance is asked for")
     return result
+
+
+def mapped_blocks(
+    directory: str | os.PathLike[str],
+    utterances: Sequence[str],
+    function: Callable[[NDArray[np.float32]], NDArray[np.floating]],
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.floating]]]:
+    """As map_embeddings, block by block: indices [n] of some utterances and `function` of their embeddings [n, ...]."""
+    for rows, crops in embedding_blocks(directory, utterances):
+        refuse_not_finite(crops, "has a value that is not finite; look at its features", directory, utterances, rows)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            mapped = function(crops)
+        refuse_not_finite(mapped, "is all zeros, it has no direction", directory, utterances, rows)
+        yield rows, mapped
 
 
 def refuse_not_finite(
