@@ -19,10 +19,13 @@ MOST_AUTOMATIC_DIMENSIONS = 200
 
 @dataclass(frozen=True)
 class LinearTransform:
-    """x -> matrix (x - mean), with mean [D] and matrix [L, D]. Kept as Kaldi keeps it: mean.vec and transform.mat."""
+    """x -> matrix (x - mean), with mean [D] and matrix [L, D]. Kept as Kaldi keeps it: mean.vec and transform.mat.
+
+    Without a matrix it is centring alone: x -> x - mean.
+    """
 
     mean: NDArray[np.floating]
-    matrix: NDArray[np.floating]
+    matrix: NDArray[np.floating] | None
 
     def __call__(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
         """[..., D] -> [..., L]. Raises: InputError for another dimension."""
@@ -32,6 +35,8 @@ class LinearTransform:
                 "train it on embeddings of this system"
             )
         centred = embeddings.astype(np.float64) - self.mean
+        if self.matrix is None:
+            return centred.astype(np.float32)
         return (centred @ self.matrix.astype(np.float64).T).astype(np.float32)
 
 
@@ -40,16 +45,21 @@ def write_transform(directory: str | os.PathLike[str], transform: LinearTransfor
     from kaldiio.matio import write_array
 
     for name, array in (("mean.vec", transform.mean), ("transform.mat", transform.matrix)):
+        if array is None:
+            continue
         with whole_file(Path(directory) / name, "wb") as file:
             write_array(file, array.astype(np.float32))
 
 
-def read_transform(directory: str | os.PathLike[str]) -> LinearTransform:
+def read_transform(directory: str | os.PathLike[str], matrix_optional: bool = False) -> LinearTransform:
     """Read mean.vec and transform.mat. A matrix of D + 1 columns, as Kaldi writes, has an offset in its last column.
 
-    Raises: InputError if a file is missing or the dimensions do not fit.
+    matrix_optional: without transform.mat, centring alone. Raises: InputError if a file is missing or the dimensions do
+    not fit.
     """
     paths = [Path(directory) / name for name in ("mean.vec", "transform.mat")]
+    if matrix_optional and paths[0].is_file() and not paths[1].exists():
+        return LinearTransform(read_vector(os.fspath(paths[0])).astype(np.float64), None)
     for path in paths:
         if not path.is_file():
             raise InputError(f"{path}: no such file; train the back-end first (steps/train_lda)")

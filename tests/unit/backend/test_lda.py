@@ -123,3 +123,11 @@ def test_too_few_utterances_are_an_error_unless_the_covariance_is_shrunk():
     with pytest.raises(InputError, match=r"singular \(8 utterances of 4 speakers\)"):
         train_lda(x, speakers, dim=3)
     assert np.isfinite(train_lda(x, speakers, dim=3, shrinkage="auto").matrix).all()
+
+
+def test_a_mean_alone_is_centring_where_that_is_asked_for(tmp_path):
+    write_transform(tmp_path, LinearTransform(np.arange(3.0), None))
+    x = np.random.default_rng(0).standard_normal((4, 3)).astype(np.float32)
+    np.testing.assert_allclose(read_transform(tmp_path, matrix_optional=True)(x), x - np.arange(3), atol=1e-6)
+    with pytest.raises(InputError, match=r"transform\.mat: no such file"):
+        read_transform(tmp_path)
