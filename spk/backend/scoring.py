@@ -89,8 +89,8 @@ def score_trials(
     if not np.isfinite(scores).all():
         bad = np.flatnonzero(~np.isfinite(scores))
         raise InputError(
-            f"{len(bad)} scores are not finite numbers, the first that of {trials.names(bad[0])!r}: centred, one of the "
-            "two has length 0 and no direction"
+            f"{len(bad)} scores are not finite numbers, the first that of {trials.names(bad[0])!r}: once centred, one of "
+            "the two has length 0 and no direction"
         )
     return scores
 
