@@ -199,8 +199,8 @@ def update_prior(extractor: IvectorExtractor, mean: Tensor, scatter: Tensor) -> 
         whitened = torch.linalg.solve_triangular(factors[part], projections[part], upper=False)
         whitened = (weights[part].sqrt()[:, None, None] * whitened).flatten(0, 1)
         precision.addmm_(whitened.T, whitened)
-    # As Kaldi does, by the axes from 1 on alone, although `change` couples them with axis 0; the result is diagonal up to
-    # that coupling.
+    # As Kaldi does, by the axes from 1 on alone, although `change` couples them with axis 0: the result is diagonal but
+    # for that coupling.
     inner = torch.linalg.inv(change[1:, 1:])
     values, vectors = torch.linalg.eigh(inner.T @ precision[1:, 1:] @ inner)
     change[1:] = vectors[:, values.abs().argsort(descending=True)].T @ change[1:]
