@@ -28,11 +28,11 @@ def min_cllr_from(rates: ErrorRates) -> float:
     points = corners(rates)
     targets, nontargets = np.diff(points.misses), -np.diff(points.false_alarms)
     trials = targets + nontargets
-    edges = isotonic_regression(targets / trials, weights=trials).blocks
-    p, q = (
-        np.diff(points.misses[edges]) / rates.num_targets,
-        -np.diff(points.false_alarms[edges]) / rates.num_nontargets,
-    )
+    some = trials > 0  # in a bootstrap's draw, scores may count 0 times
+    targets, nontargets, trials = targets[some], nontargets[some], trials[some]
+    blocks = isotonic_regression(targets / trials, weights=trials).blocks[:-1]
+    p = np.add.reduceat(targets, blocks) / rates.num_targets
+    q = np.add.reduceat(nontargets, blocks) / rates.num_nontargets
     return float(0.5 * (share_bits(p, q) + share_bits(q, p)))
 
 
