@@ -1,0 +1,73 @@
+"""Calibration and fusion: scores of one or several systems to log-likelihood ratios, by logistic regression."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logit
+
+from spk.errors import InputError
+
+# Weight of the squared weights (of standardised inputs) beside the mean loss: it moves the weights by less than a
+# thousandth, and keeps them finite where the classes can be separated.
+RIDGE = 1e-7
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """llr = offset + sum_m weights[m] inputs[m], in nats; above 0 favours the same speaker. weights [M]."""
+
+    weights: NDArray[np.float64]
+    offset: float
+
+    def __call__(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Inputs [N, M] -> natural-log likelihood ratios [N]."""
+        return inputs @ self.weights + self.offset
+
+
+def check_p_target(p_target: float) -> float:
+    if not 0 < p_target < 1:
+        raise InputError(f"p_target: {p_target!r} is out of range; allowed: above 0 and below 1")
+    return p_target
+
+
+def train_calibration(
+    inputs: NDArray[np.float64], is_target: NDArray[np.bool_], p_target: float, names: Sequence[str]
+) -> Calibration:
+    """Logistic regression whose weighted trials have the effective prior p_target.
+
+    Brümmer et al., Fusion of heterogeneous speaker recognition systems in the STBU submission for the NIST speaker
+    recognition evaluation 2006, IEEE TASLP 15(7), 2007, section II: over T target and N non-target trials minimise
+        p / T sum_target log(1 + exp(-llr - logit p)) + (1 - p) / N sum_nontarget log(1 + exp(llr + logit p))
+    So the regression's logit is the llr plus the prior's log odds, which are taken off the offset.
+    Shapes: inputs [N, M], one column a system or quality measure, named by `names` [M]; is_target [N].
+    Raises: InputError without targets or non-targets, for a column that is constant, or p_target out of range.
+    """
+    from sklearn.linear_model import LogisticRegression  # slow to import
+
+    check_p_target(p_target)
+    num_targets = np.count_nonzero(is_target)
+    num_nontargets = len(is_target) - num_targets
+    if not num_targets or not num_nontargets:
+        raise InputError(f"there are no {'non-target' if num_targets else 'target'} trials; calibration needs both")
+    mean, deviation = inputs.mean(axis=0), inputs.std(axis=0)
+    constant = deviation <= 1e-12 * np.abs(mean)
+    if constant.any():
+        raise InputError(f"{names[int(np.argmax(constant))]} is the same for all {len(inputs)} trials; leave it out")
+    regression = LogisticRegression(
+        C=1 / RIDGE,
+        class_weight={True: p_target / num_targets, False: (1 - p_target) / num_nontargets},
+        solver="newton-cholesky",
+        tol=1e-9,
+        max_iter=1000,
+    ).fit((inputs - mean) / deviation, is_target)
+    weights = regression.coef_[0] / deviation
+    return Calibration(weights, float(regression.intercept_[0] - logit(p_target) - weights @ mean))
+
+
+def separates(llrs: NDArray[np.float64], is_target: NDArray[np.bool_]) -> bool:
+    """Whether every target trial lies above every non-target trial: then no finite weights are the best ones."""
+    return bool(llrs[is_target].min() > llrs[~is_target].max())

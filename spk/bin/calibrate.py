@@ -1,0 +1,101 @@
+"""Turn scores into log-likelihood ratios by a trained calibration, or fuse those of several systems.
+
+Usage: python3 -m spk.bin.calibrate [options] CALIBRATION_DIR TRIALS OUT_SCORES SCORES...
+The SCORES are of the systems that trained it, in that order. OUT_SCORES has a line 'enroll test llr' for every trial,
+in nats, and OUT_SCORES.json says what they were made from. A trial list with an utterance that trained it is refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spk.backend.calibration import Calibration
+from spk.bin.calibration_inputs import add_options, check_needs, label_of, read_inputs, sides_of, utterances_of
+from spk.bin.command import command
+from spk.data.data_dir import count_and_name
+from spk.data.files import whole_file
+from spk.data.scores import write_scores
+from spk.data.trials import read_trials
+from spk.errors import InputError
+
+log = logging.getLogger(__name__)
+
+
+@command
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="calibrate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_options(parser)
+    parser.add_argument("calibration_dir")
+    parser.add_argument("trials")
+    parser.add_argument("out_scores")
+    parser.add_argument("scores", nargs="+")
+    options = parser.parse_args()
+    description = read_description(Path(options.calibration_dir))
+    backends = [label_of(path) for path in options.scores]
+    if backends != description["backends"]:
+        raise InputError(
+            f"{options.calibration_dir} was trained on {len(description['backends'])} score files, of "
+            f"{', '.join(description['backends'])}, and is given {len(backends)}, of {', '.join(backends)}; "
+            "give those of the same systems in the same order"
+        )
+    check_needs(options, description["quality"])
+    trials = read_trials(options.trials)
+    refuse_overlap(options, utterances_of(sides_of(trials, options)))
+    inputs = read_inputs(trials, options, description["quality"], description["duration_table"])
+    llrs = Calibration(np.array(description["weights"]), description["offset"])(inputs)
+    write_scores(options.out_scores, trials, llrs)
+    label = "calibrated_" + "+".join([*backends, *description["quality"]])
+    made_from = {
+        "trials": options.trials,
+        "backend": label,
+        "calibration_dir": options.calibration_dir,
+        "scores": options.scores,
+        "num_trials": len(trials),
+        "num_targets": int(trials.is_target.sum()),
+        "num_utterances": len(trials.utterances),
+    }
+    with whole_file(f"{options.out_scores}.json") as file:
+        json.dump(made_from, file, indent=1)
+        file.write("\n")
+    log.info("%d trials, %s", len(trials), label)
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """calibration.json. Raises: InputError when it is not there or not what train_calibration writes."""
+    path = folder / "calibration.json"
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+        sizes = len(description["weights"]), len(description["backends"]) + 2 * len(description["quality"])
+        float(description["offset"]), description["duration_table"]
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; train it first (steps/train_calibration)") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not written by steps/train_calibration ({error}); train it again") from None
+    if sizes[0] != sizes[1]:
+        raise InputError(f"{path}: {sizes[0]} weights for {sizes[1]} inputs; train it again")
+    return description
+
+
+def refuse_overlap(options: argparse.Namespace, utterances: set[str]) -> None:
+    path = Path(options.calibration_dir) / "utterances"
+    try:
+        trained = set(path.read_text(encoding="utf-8", errors="surrogateescape").split())
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; train the calibration again (steps/train_calibration)") from None
+    if both := trained & utterances:
+        raise InputError(
+            f"{options.trials}: of its {len(utterances)} utterances, these trained {options.calibration_dir}: "
+            f"{count_and_name(both)}; train it on held-out training speakers (utils/held_out_trials)"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""Trials of the training speakers that a system's training held out: what its calibration is trained on.
+
+Usage: python3 -m spk.bin.held_out_trials [--max-trials N] [--seed S] EXP DATA OUT_DIR
+EXP was trained on DATA. OUT_DIR becomes a data directory of all utterances with features of the held-out speakers, with
+a list `trials` of all pairs of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from pathlib import Path
+from typing import Annotated
+
+from spk.bin.command import command
+from spk.config import ValidationConfig
+from spk.data.all_pairs import write_all_pairs
+from spk.data.data_dir import check_source, read_table, write_parts
+from spk.data.files import file_digest
+from spk.errors import InputError
+from spk.schema import NOT_NEGATIVE, Range, check_arguments, check_value
+
+log = logging.getLogger(__name__)
+# The held-out speakers are drawn from those whose utterances have features; another list gives another draw.
+DRAWN_FROM = ("utt2spk", "utt2num_frames")
+
+
+@command
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="held_out_trials", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--max-trials", type=int, default=500_000, help="draw so many of all pairs (default %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of the trials that are drawn (default %(default)s)")
+    for name in ("exp", "data", "out_dir"):
+        parser.add_argument(name)
+    options = parser.parse_args()
+    max_trials = check_value("--max-trials", options.max_trials, Annotated[int, Range(least=2)])
+    seed = check_value("--seed", options.seed, Annotated[int, NOT_NEGATIVE])
+    data_dir, out_dir = Path(options.data), Path(options.out_dir)
+    check_source(data_dir, out_dir)
+
+    speakers = set(held_out_speakers(Path(options.exp), data_dir))
+    utt2spk = read_table(data_dir / "utt2spk")
+    chosen = {utterance for utterance in read_table(data_dir / "feats.scp") if utt2spk[utterance] in speakers}
+    for line in write_parts(data_dir, utt2spk, [(out_dir, chosen)]):
+        log.info("%s", line)
+    counts = write_all_pairs(
+        out_dir / "trials", {utterance: utt2spk[utterance] for utterance in chosen}, max_trials, seed
+    )
+    log.info(
+        "%d held-out speakers, %d utterances; trials: %d target of %d, %d non-target of %d",
+        *(len(speakers), len(chosen), counts.target, counts.all_target, counts.nontarget, counts.all_nontarget),
+    )
+
+
+def held_out_speakers(exp_dir: Path, data_dir: Path) -> list[str]:
+    """The speakers of `data_dir` that the training of `exp_dir` did not see.
+
+    Raises: InputError when the system was not trained here, on other data, or on all speakers.
+    """
+    from spk.train.experiment import read_config
+    from spk.train.training_data import read_training_data
+
+    config = read_config(exp_dir)
+    try:
+        run = json.loads((exp_dir / "run.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        run = None
+    if config is None or run is None or "imported" in run:
+        raise InputError(f"{exp_dir}: was not trained here (steps/train), so that no training speakers are held out")
+    digests = run["data_digests"]
+    if changed := [name for name in DRAWN_FROM if digests[name] != file_digest(data_dir / name)]:
+        raise InputError(
+            f"{exp_dir} was trained on other data than {data_dir} (its {' and '.join(changed)}); give the directory "
+            f"that it was trained on, {run['data']} then"
+        )
+    section = ValidationConfig(**check_arguments("validation", config["validation"], ValidationConfig))
+    held_out = read_training_data(data_dir, section, config["seed"])[1]
+    if held_out is None:
+        raise InputError(
+            f"{exp_dir}: its training held out no speaker (validation.speakers: 0); train one that holds some out"
+        )
+    return held_out.speakers
+
+
+if __name__ == "__main__":
+    main()

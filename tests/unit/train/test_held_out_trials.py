@@ -1,0 +1,73 @@
+"""utils/held_out_trials: the speakers that a training did not see, as a data directory with trials."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from spk.config import ValidationConfig
+from spk.data.data_dir import read_table
+from spk.data.trials import read_trials
+from spk.train.training_data import read_training_data
+
+
+@pytest.fixture
+def exp(train, system_yaml, data_dir, tmp_path):
+    assert train(system_yaml, data_dir, tmp_path / "exp", "--train.steps", "1").returncode == 0
+    return tmp_path / "exp"
+
+
+def test_the_trials_are_all_pairs_of_the_speakers_that_training_held_out(exp, data_dir, tmp_path, shell):
+    out = tmp_path / "held_out"
+    finished = shell(f"held_out_trials {exp} {data_dir} {out}", check=True)
+    utt2spk = read_table(out / "utt2spk")
+    trained_on = set(read_training_data(data_dir, ValidationConfig(speakers=2), seed=3)[0].speakers)
+    assert len(trained_on) == 6
+    assert set(utt2spk.values()) == {f"s{number}" for number in range(8)} - trained_on
+    assert len(utt2spk) == 2 * 4  # all that the speakers have, not only those that chose the checkpoint
+    for name in ("feats.scp", "utt2num_frames"):
+        whole = read_table(data_dir / name)
+        assert read_table(out / name) == {utterance: whole[utterance] for utterance in utt2spk}
+    assert (out / "feats.yaml").read_bytes() == (data_dir / "feats.yaml").read_bytes()
+    trials = read_trials(out / "trials")
+    assert len(trials) == 8 * 7 / 2
+    assert trials.is_target.sum() == 2 * 4 * 3 / 2
+    assert sorted(trials.utterances) == sorted(utt2spk)
+    assert "2 held-out speakers, 8 utterances; trials: 12 target of 12, 16 non-target of 16" in finished.stderr
+
+    times = {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    assert "already made" in shell(f"held_out_trials {exp} {data_dir} {out}", check=True).stderr
+    assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == times
+
+
+def test_too_many_pairs_are_drawn(exp, data_dir, tmp_path, shell):
+    finished = shell(f"held_out_trials --max-trials 10 {exp} {data_dir} {tmp_path}/held_out", check=True)
+    assert "trials: 5 target of 12, 5 non-target of 16" in finished.stderr
+    assert len(read_trials(tmp_path / "held_out" / "trials")) == 10
+
+
+def refused(finished, *parts: str) -> None:
+    assert finished.returncode == 1, finished.stderr
+    assert "Traceback" not in finished.stderr
+    for part in parts:
+        assert part in finished.stderr
+
+
+def test_a_system_that_held_out_nobody_is_refused(train, system_yaml, data_dir, tmp_path, shell):
+    exp = tmp_path / "exp"
+    assert train(system_yaml, data_dir, exp, "--validation.speakers", "0", "--train.steps", "1").returncode == 0
+    refused(shell(f"held_out_trials {exp} {data_dir} {tmp_path}/held_out"), f"{exp}: its training held out no speaker")
+    assert not (tmp_path / "held_out").exists()
+
+
+def test_another_data_directory_or_a_system_from_elsewhere_is_refused(exp, data_dir, tmp_path, shell):
+    line = f"held_out_trials {exp} {data_dir} {tmp_path}/held_out"
+    table = (data_dir / "utt2spk").read_text()
+    (data_dir / "utt2spk").write_text(table.replace("s1-1 s1", "s1-1 s2"))
+    refused(shell(line), "was trained on other data", "(its utt2spk)")
+    (data_dir / "utt2spk").write_text(table)
+    (exp / "run.json").write_text(json.dumps({"imported": {"file": "net.pt"}}))
+    refused(shell(line), f"{exp}: was not trained here")
+    refused(shell(line.replace(str(exp), "nowhere")), "nowhere: was not trained here")
+    assert not (tmp_path / "held_out").exists()
