@@ -68,8 +68,8 @@ def read_full_gmm(path: str | os.PathLike[str]) -> FullGmm:
     reader.expect("</FullGMM>")
     if len(natural_means) != len(weights) or {inverse.shape[0] for inverse in inverses} != {natural_means.shape[1]}:
         raise InputError(
-            f"{path}: {len(weights)} weights and means of shape {list(natural_means.shape)} do not fit its covariances; "
-            "the file is damaged"
+            f"{path}: {len(weights)} weights and means of shape {list(natural_means.shape)} do not fit its "
+            "covariances; the file is damaged"
         )
     factors, failed = torch.linalg.cholesky_ex(torch.from_numpy(np.stack(inverses)))
     if failed.any() or not np.isfinite(natural_means).all() or not factors.isfinite().all():

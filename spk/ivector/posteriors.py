@@ -1,4 +1,4 @@
-"""Posteriors of the UBM's Gaussians for every frame, of a selected few: Kaldi's gmm-gselect, fgmm-global-gselect-to-post."""
+"""Posteriors of a frame under few Gaussians of the UBM: Kaldi's gmm-gselect and fgmm-global-gselect-to-post."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from spk.errors import InputError
 from spk.ivector.diagonal_gmm import DiagonalGmm
 from spk.ivector.full_gmm import FullGmm
 
-SCORES_AT_A_TIME = 1 << 24  # log-likelihoods of frames under all Gaussians that are held at once
+SCORES_AT_A_TIME = 1 << 22  # log-likelihoods of frames under all Gaussians: what the cache of a processor holds, nearly
 
 
 @dataclass(frozen=True)
