@@ -41,15 +41,19 @@ class CohortStatistics:
         return (scores - self.mean[index]) / self.deviation[index]
 
 
-def check_norm(norm: str, top_n: int, cohort_size: int) -> None:
-    """Raise InputError for an unknown norm, and for a cohort too small for it."""
+def check_norm(norm: str) -> None:
+    """Raise InputError for an unknown norm."""
     if norm not in NORMS:
         raise InputError(f"--norm: no score normalisation is named {norm!r}; {nearest(norm, NORMS)}")
+
+
+def check_cohort_size(norm: str, top_n: int, cohort_size: int) -> None:
+    """Raise InputError for a cohort that is too small for this norm."""
     if norm == "as" and top_n < 2:
         raise InputError(f"--top-n {top_n}: must be at least 2, as one score has no standard deviation")
     if norm == "as" and cohort_size < top_n:
         raise InputError(f"--top-n {top_n}: the cohort has only {cohort_size}; give a larger cohort or a smaller N")
-    if norm != "none" and cohort_size < 2:
+    if cohort_size < 2:
         raise InputError(f"--norm {norm}: the cohort has {cohort_size}, and a standard deviation needs at least 2")
 
 

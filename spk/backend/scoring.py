@@ -15,7 +15,7 @@ from spk.backend.embedding_reader import MissingEmbeddings, map_embeddings
 from spk.backend.lda import LinearTransform
 from spk.backend.models import Models, average_embeddings
 from spk.backend.registry import Backend
-from spk.backend.score_normalization import SIDES, check_norm, cohort_statistics
+from spk.backend.score_normalization import SIDES, check_cohort_size, cohort_statistics
 from spk.data.trials import Trials
 from spk.errors import InputError
 
@@ -67,7 +67,7 @@ def score_trials(
         return backend.represent(crops if transform is None else transform(crops))
 
     if normalization is not None:
-        check_norm(normalization.norm, normalization.top_n, len(normalization.cohort))
+        check_cohort_size(normalization.norm, normalization.top_n, len(normalization.cohort))
         refuse_shared_utterances(normalization.cohort, compared_utterances(trials, models))
     if models is None and Path(enroll_dir).resolve() == Path(test_dir).resolve():
         table = map_trials(trials, enroll_dir, represent, trials.utterances, trials.enroll, trials.test)
@@ -89,8 +89,8 @@ def score_trials(
     if not np.isfinite(scores).all():
         bad = np.flatnonzero(~np.isfinite(scores))
         raise InputError(
-            f"{len(bad)} scores are not finite numbers, the first that of {trials.names(bad[0])!r}: once centred, one of "
-            "the two has length 0 and no direction"
+            f"{len(bad)} scores are not finite, the first that of {trials.names(bad[0])!r}: centred, one of the "
+            "two has length 0 and no direction"
         )
     return scores
 

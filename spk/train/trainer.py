@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from spk.backend import BACKENDS
+from spk.backend.registry import backend_while_training
 from spk.config import EvaluationConfig, SystemConfig, numbers_of
 from spk.data.crops import CropDataset, load_batches
 from spk.data.files import whole_file
@@ -227,7 +228,10 @@ class Trainer:
         return values
 
     def validate(self) -> float:
-        """EER over all pairs of held-out utterances, whole, by the system's back-end; keeps the best network."""
+        """EER over all pairs of held-out utterances, whole, by the system's back-end; keeps the best network.
+
+        A system to be evaluated by PLDA is validated by cosine: PLDA is trained on embeddings of the finished network.
+        """
         embeddings = embed(
             self.embedder,
             self.validation.reader,
@@ -235,7 +239,7 @@ class Trainer:
             EvaluationConfig(),
             device=self.device,
         )
-        backend = BACKENDS.build("evaluation.backend", self.config.evaluation.backend)
+        backend = BACKENDS.build("evaluation.backend", backend_while_training(self.config.evaluation.backend))
         represented = backend.represent(embeddings[:, None, :])
         first, second = np.triu_indices(len(embeddings), k=1)
         scores = backend.score(represented, represented, first, second)
