@@ -19,6 +19,11 @@ class UtteranceStatistics:
     occupancies: Tensor  # [U, C]: gamma_c = sum over frames of the posterior of c
     first_order: Tensor  # [U, C, D]: X_c = sum over frames of the posterior of c times o
 
+    def limited(self, max_count: float) -> UtteranceStatistics:
+        """Scaled, where an utterance has more than `max_count` frames in all, so that it counts for so many."""
+        scale = (max_count / self.occupancies.sum(dim=1)).clamp_max(1)
+        return UtteranceStatistics(scale[:, None] * self.occupancies, scale[:, None, None] * self.first_order)
+
 
 def utterances_at_a_time(num_gauss: int, feature_dim: int, ivector_dim: int, most_values: int = 1 << 25) -> int:
     """How many utterances a block may have so that neither U C D nor U S S exceeds `most_values`; at least one."""

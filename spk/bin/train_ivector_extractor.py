@@ -1,0 +1,147 @@
+"""Train an i-vector extractor, or go on where a killed run stopped.
+
+Usage: python3 -m spk.bin.train_ivector_extractor [options] DATA UBM_DIR EXTRACTOR_DIR
+EXTRACTOR_DIR gets N.ie after iteration N (0.ie: the first guess), final.ie, which is the last of them, what
+extract_ivectors needs beside it (final.ubm, final.dubm, frames.yaml, posteriors.yaml), and missing: the utterances
+without voiced frames.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from spk.bin.command import command
+from spk.bin.train import pick_device
+from spk.data.files import whole_file
+from spk.errors import InputError
+from spk.schema import AT_LEAST_ONE, Range, check_value
+
+log = logging.getLogger(__name__)
+SECONDS_BETWEEN_REPORTS = 60
+
+
+@command
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="train_ivector_extractor", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--ivector-dim", default=400, type=int)
+    parser.add_argument("--num-iters", default=5, type=int)
+    parser.add_argument("--num-gselect", default=20, type=int, help="Gaussians that are looked at in each frame")
+    parser.add_argument("--min-post", default=0.025, type=float, help="smaller posteriors are dropped")
+    parser.add_argument("--posterior-scale", default=1.0, type=float, help="of all posteriors")
+    parser.add_argument("--seed", default=1, type=int, help="of the first matrix")
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    parser.add_argument("--threads", default=2, type=int, help="of torch on the CPU")
+    parser.add_argument("--only-check", action="store_true", help="see whether all this fits together; write nothing")
+    for name in ("data", "ubm_dir", "extractor_dir"):
+        parser.add_argument(name)
+    options = parser.parse_args()
+    ivector_dim = check_value("--ivector-dim", options.ivector_dim, Annotated[int, Range(least=2)])
+    num_iters = check_value("--num-iters", options.num_iters, Annotated[int, AT_LEAST_ONE])
+    threads = check_value("--threads", options.threads, Annotated[int, AT_LEAST_ONE])
+    ubm_dir, extractor_dir = Path(options.ubm_dir), Path(options.extractor_dir)
+
+    import torch
+
+    from spk.ivector.extractor_files import write_extractor
+    from spk.ivector.extractor_training import initial_extractor
+    from spk.ivector.frames import FrameReader, read_frame_config
+    from spk.ivector.statistics_reader import PosteriorConfig, StatisticsReader, read_ubm, write_posterior_config
+
+    torch.set_num_threads(threads)
+    posteriors = PosteriorConfig(options.num_gselect, options.min_post, options.posterior_scale)
+    device = pick_device(options.device)
+    frames = FrameReader(options.data, read_frame_config(ubm_dir), device=device)
+    diagonal, full = read_ubm(ubm_dir)
+    frames.check_dim(full.dim, ubm_dir / "final.ubm")
+    if options.only_check:
+        return
+
+    extractor_dir.mkdir(parents=True, exist_ok=True)
+    for name in ("final.ubm", "final.dubm", "frames.yaml"):
+        copy(ubm_dir / name, extractor_dir / name)
+    write_posterior_config(extractor_dir, posteriors)
+    done = iterations_done(extractor_dir, num_iters)
+    if done is None:
+        done = 0
+        generator = torch.Generator().manual_seed(options.seed)
+        write_extractor(extractor_dir / "0.ie", initial_extractor(full, ivector_dim, generator))
+    elif done:
+        log.info("goes on after iteration %d: %s", done, extractor_dir / f"{done}.ie")
+    reader = StatisticsReader(frames, diagonal, full, posteriors)
+    for iteration in range(done + 1, num_iters + 1):
+        iterate(extractor_dir, iteration, num_iters, reader)
+    copy(extractor_dir / f"{num_iters}.ie", extractor_dir / "final.ie")
+    log.info("%s", extractor_dir / "final.ie")
+
+
+def iterate(extractor_dir: Path, iteration: int, num_iters: int, reader) -> None:
+    """Make N.ie from the file N-1.ie, so that a run that goes on does the same as one that never stopped."""
+    import torch
+
+    from spk.ivector.extractor import IvectorPosterior
+    from spk.ivector.extractor_files import read_extractor, write_extractor
+    from spk.ivector.extractor_training import ExtractorStatistics, log_likelihood, update
+    from spk.ivector.utterance_statistics import utterances_at_a_time
+
+    began = reported = time.monotonic()
+    device = reader.frames.device
+    extractor = read_extractor(extractor_dir / f"{iteration - 1}.ie")
+    posterior_of = IvectorPosterior(extractor, device, torch.float32 if device.type == "cuda" else torch.float64)
+    statistics = ExtractorStatistics(extractor, device)
+    for _, utterances in reader.blocks(utterances_at_a_time(*extractor.projections.shape), statistics.second_order):
+        statistics.add(utterances, posterior_of)
+        if time.monotonic() - reported > SECONDS_BETWEEN_REPORTS:
+            reported = time.monotonic()
+            counts = (statistics.num_utterances, len(reader.frames))
+            log.info("iteration %d of %d: %d of %d utterances", iteration, num_iters, *counts)
+    if iteration == 1:
+        list_missing(extractor_dir / "missing", reader.without_voice)
+    if not statistics.num_utterances:
+        raise InputError(f"{reader.frames.features.scp.path}: no utterance has voiced frames; look at vad.scp")
+    before = log_likelihood(extractor, statistics)
+    result = update(extractor, statistics)
+    write_extractor(extractor_dir / f"{iteration}.ie", result.extractor)
+    log.info(
+        "iteration %d of %d: %.4f nats a frame before it, %d utterances; prior offset %.4f, %d Gaussians with too few "
+        "frames, %d floored variances; %.0f s",
+        iteration,
+        num_iters,
+        before,
+        statistics.num_utterances,
+        result.extractor.prior_offset,
+        result.num_not_updated,
+        result.num_floored,
+        time.monotonic() - began,
+    )
+
+
+def iterations_done(extractor_dir: Path, num_iters: int) -> int | None:
+    """The last iteration up to `num_iters` whose extractor is there; None when there is not even the first guess."""
+    done = [n for n in range(num_iters + 1) if (extractor_dir / f"{n}.ie").exists()]
+    return max(done, default=None)
+
+
+def copy(source: Path, target: Path) -> None:
+    with source.open("rb") as file, whole_file(target, "wb") as copied:
+        shutil.copyfileobj(file, copied)
+
+
+def list_missing(path: Path, utterances: Sequence[str]) -> None:
+    """Count and list the utterances that take no part."""
+    path.unlink(missing_ok=True)
+    if utterances:
+        log.info("%d utterances have no voiced frames and take no part; they are listed in %s", len(utterances), path)
+        with whole_file(path) as file:
+            file.writelines(f"{utterance}\n" for utterance in utterances)
+
+
+if __name__ == "__main__":
+    main()
