@@ -1,44 +1,138 @@
-"""Error rates of a score file: EER, convex-hull EER and minDCF.
+"""Error rates, detection costs and information of a score file, with confidence intervals.
 
-Usage: python3 -m spk.bin.metrics [--json FILE] SCORES TRIALS
+Usage: python3 -m spk.bin.metrics [options] SCORES TRIALS
 SCORES has a line 'enroll test score' for every trial, in any order; TRIALS has 'enroll test target|nontarget', or
-VoxCeleb's '1|0 enroll test'. The scores must cover the trials exactly.
+VoxCeleb's '1|0 enroll test'. The scores must cover the trials exactly. Cllr and actDCF read the scores as natural-log
+likelihood ratios, so they say something of calibrated scores only. docs/metrics.md says what each number means.
+  --utt2spk FILE[,FILE]   who speaks each utterance: 95 % intervals, by resampling speakers
+                          (utt2spk beside TRIALS, if it is there)
+  --draws N               how often to resample (1000)
+  --seed N                of the resampling (1)
+  --groups FILE           'utterance group' lines, as utt2gender: the same numbers of the trials within each group, too
+  --json FILE             write the numbers there, too; rates as fractions
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from spk.bin.command import command
+from spk.bin.trial_speakers import read_tables, speakers_of_trials
 from spk.data.files import whole_file
 from spk.data.scores import read_scores, scores_of_trials
-from spk.data.trials import read_trials
+from spk.data.trials import Trials, read_trials
 from spk.metrics.error_rates import error_rates
+from spk.metrics.speaker_bootstrap import bootstrap
 from spk.metrics.summary import summary
+
+log = logging.getLogger(__name__)
+
+Speakers = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 @command
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="metrics", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--json", metavar="FILE", help="write the numbers there, too; rates as fractions")
-    parser.add_argument("scores")
-    parser.add_argument("trials")
-    options = parser.parse_args()
+    options = parse_options()
     trials = read_trials(options.trials)
     values = scores_of_trials(trials, read_scores(options.scores), options.trials, options.scores)
-    result = summary(error_rates(values[trials.is_target], values[~trials.is_target]))
-    print(f"trials         {len(trials)} ({result['num_targets']} target, {result['num_nontargets']} nontarget)")
-    print(f"EER            {100 * result['eer']:.3f} %")
-    print(f"EER (hull)     {100 * result['rocch_eer']:.3f} %")
-    for p_target, value in result["min_dcf"].items():
-        print(f"minDCF({p_target}){' ' * (7 - len(p_target))}{value:.4f}")
+    speakers = speakers_of_trials(options.utt2spk, options.trials, trials)
+
+    def measure(chosen: NDArray[np.bool_]) -> dict[str, Any]:
+        some, is_target = values[chosen], trials.is_target[chosen]
+        result = summary(error_rates(some[is_target], some[~is_target]))
+        if speakers is not None:
+            sides = (side[chosen] for side in speakers)
+            result["intervals"] = bootstrap(some, is_target, *sides, num_draws=options.draws, seed=options.seed)
+        return result
+
+    result = measure(np.ones(len(trials), dtype=bool))
+    print(table(result))
+    if options.groups:
+        result["groups"], result["num_trials_outside_groups"] = measure_groups(options.groups, trials, measure)
     if options.json:
         with whole_file(options.json) as file:
             json.dump(result, file, indent=1)
             file.write("\n")
+
+
+def parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="metrics",
+        usage=argparse.SUPPRESS,
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--utt2spk", default="", help=argparse.SUPPRESS)
+    parser.add_argument("--draws", type=int, default=1000, help=argparse.SUPPRESS)
+    parser.add_argument("--seed", type=int, default=1, help=argparse.SUPPRESS)
+    parser.add_argument("--groups", help=argparse.SUPPRESS)
+    parser.add_argument("--json", help=argparse.SUPPRESS)
+    parser.add_argument("scores", help=argparse.SUPPRESS)
+    parser.add_argument("trials", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def measure_groups(
+    path: str, trials: Trials, measure: Callable[[NDArray[np.bool_]], dict[str, Any]]
+) -> tuple[dict[str, Any], int]:
+    """Print and return the numbers of the trials within each group, and how many trials are within none."""
+    group_of = read_tables(path)
+    names = sorted({group_of[name] for name in trials.utterances if name in group_of})
+    groups = np.array([names.index(group_of[name]) if name in group_of else -1 for name in trials.utterances])
+    enroll, test = groups[trials.enroll], groups[trials.test]
+    results = {}
+    for index, name in enumerate(names):
+        chosen = (enroll == index) & (test == index)
+        num_targets = np.count_nonzero(trials.is_target[chosen])
+        print(f"\n{name}")
+        if 0 < num_targets < np.count_nonzero(chosen):
+            results[name] = measure(chosen)
+            print(table(results[name]))
+        else:
+            kinds = f"{num_targets} target, {np.count_nonzero(chosen) - num_targets} nontarget"
+            print(f"trials         {np.count_nonzero(chosen)} ({kinds}): no error rates without both kinds")
+    across, without = np.count_nonzero((enroll != test) & (enroll >= 0) & (test >= 0)), (enroll < 0) | (test < 0)
+    print(f"\nin no group    {across} trials across groups, {np.count_nonzero(without)} of an utterance without group")
+    if without.any():
+        log.warning("%s: no group for %d of %d utterances", path, np.count_nonzero(groups < 0), len(groups))
+    return results, int(across + np.count_nonzero(without))
+
+
+def table(result: dict[str, Any]) -> str:
+    """One line a number; behind it its interval, where there are intervals."""
+    intervals = result.get("intervals", {})
+    num_trials = result["num_targets"] + result["num_nontargets"]
+    lines = [f"trials         {num_trials} ({result['num_targets']} target, {result['num_nontargets']} nontarget)"]
+    if intervals:
+        lines.append(f"speakers       {intervals['num_speakers']} (intervals of {100 * intervals['level']:g} %)")
+
+    def add(label: str, key: str, form: Callable[[float], str], unit: str = "") -> None:
+        of_key, of_interval = result[key], intervals.get(key)
+        if not isinstance(of_key, dict):
+            of_key, of_interval = {None: of_key}, {None: of_interval}
+        for p_target, value in of_key.items():
+            limits = (of_interval or {}).get(p_target)
+            behind = f"   {form(limits[0])} - {form(limits[1])}" if limits else ""
+            name = label if p_target is None else f"{label}({p_target})"
+            lines.append(f"{name:14s} {form(value)}{unit}{behind}")
+
+    def percent(rate: float) -> str:
+        return f"{100 * rate:.3f}"
+
+    add("EER", "eer", percent, " %")
+    add("EER (hull)", "rocch_eer", percent, " %")
+    add("minDCF", "min_dcf", "{:.4f}".format)
+    add("minCllr", "min_cllr", "{:.4f}".format, " bit")
+    add("Cllr", "cllr", "{:.4f}".format, " bit")
+    add("actDCF", "act_dcf", "{:.4f}".format)
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

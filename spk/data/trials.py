@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
@@ -78,6 +79,30 @@ def refuse_contradictions(path: str | os.PathLike[str], trials: Trials) -> None:
             f"{path}:{other + 1}: '{trials.names(other)}' has another label than in line {lines[0] + 1}; "
             f"{contradicting.size} pairs have both labels"
         )
+
+
+def trial_speakers(
+    trials: Trials, utt2spk: Mapping[str, str]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], list[str]]:
+    """The speakers of both sides of every trial, as indices [N] into the names: (enroll, test, names).
+
+    Raises: InputError for utterances without a speaker, and for a label that the speakers contradict.
+    """
+    missing = [name for name in trials.utterances if name not in utt2spk]
+    if missing:
+        raise InputError(f"{len(missing)} of {len(trials.utterances)} utterances have no speaker, as {missing[0]!r}")
+    indices: dict[str, int] = {}
+    speakers = np.array([indices.setdefault(utt2spk[name], len(indices)) for name in trials.utterances], dtype=np.int64)
+    enroll, test = speakers[trials.enroll], speakers[trials.test]
+    contradicting = np.flatnonzero((enroll == test) != trials.is_target)
+    if contradicting.size:
+        line, names = contradicting[0], list(indices)
+        label = "target" if trials.is_target[line] else "nontarget"
+        raise InputError(
+            f"line {line + 1}, '{trials.names(line)}', is {label}, but its speakers are {names[enroll[line]]!r} and "
+            f"{names[test[line]]!r}; {contradicting.size} trials contradict the speakers"
+        )
+    return enroll, test, list(indices)
 
 
 def three_fields(path: str | os.PathLike[str]) -> list[bytes]:

@@ -28,8 +28,6 @@ def min_cllr_from(rates: ErrorRates) -> float:
     points = corners(rates)
     targets, nontargets = np.diff(points.misses), -np.diff(points.false_alarms)
     trials = targets + nontargets
-    some = trials > 0  # in a bootstrap's draw, scores may count 0 times
-    targets, nontargets, trials = targets[some], nontargets[some], trials[some]
     blocks = isotonic_regression(targets / trials, weights=trials).blocks[:-1]
     p = np.add.reduceat(targets, blocks) / rates.num_targets
     q = np.add.reduceat(nontargets, blocks) / rates.num_nontargets

@@ -33,6 +33,10 @@ from spk.metrics.weighted_trials import METRICS, WeightedTrials, nested
 METHOD = "standard error by resampling speakers, t interval, eer on the logit scale, costs and bits on the log scale"
 
 
+# Deciding without scores, and scores that say nothing, reach these.
+LARGEST = {"min_dcf": 1.0, "min_cllr": 1.0}
+
+
 def bootstrap(
     values: NDArray[np.float64],
     is_target: NDArray[np.bool_],
@@ -52,7 +56,9 @@ def bootstrap(
     draws = draw_metrics([values], is_target, enroll_speakers, test_speakers, num_draws, seed)
     errors = draws.standard_errors(draws.by_speakers[:, 0], draws.by_pairs[:, 0])
     intervals = [
-        interval(value, error, draws.num_speakers, level, "logit" if name == "eer" else "log")
+        interval(
+            value, error, draws.num_speakers, level, "logit" if name == "eer" else "log", LARGEST.get(name, np.inf)
+        )
         for (name, _), value, error in zip(METRICS, draws.values[0], errors, strict=True)
     ]
     return {
@@ -79,8 +85,9 @@ class Draws:
         The draws of speakers come from an empirical distribution, hence n / (n - 1). If all were noise of pairs, a
         third of their variance would be left: the least that sampling error of the two variances may leave.
         """
-        of_speakers = by_speakers.var(axis=0, ddof=1) * self.num_speakers / (self.num_speakers - 1)
-        of_pairs = by_pairs.var(axis=0, ddof=1)
+        with np.errstate(invalid="ignore"):  # what is infinite has NaN
+            of_speakers = by_speakers.var(axis=0, ddof=1) * self.num_speakers / (self.num_speakers - 1)
+            of_pairs = by_pairs.var(axis=0, ddof=1)
         return np.sqrt(np.maximum(of_speakers - 2 * of_pairs, of_speakers / 3))
 
 
@@ -148,9 +155,12 @@ def draw_metrics(
     return Draws(len(speakers), values, by_speakers, by_pairs)
 
 
-def interval(value: float, error: float, num_speakers: int, level: float, scale: str) -> list[float] | None:
+def interval(
+    value: float, error: float, num_speakers: int, level: float, scale: str, largest: float = np.inf
+) -> list[float] | None:
     """[low, high] from a standard error, symmetric on the scale ('log', 'logit' or 'linear'), by the t distribution.
 
+    `largest` is what the metric cannot exceed.
     None if the metric is not known to vary: an error of 0 or infinite, or a value at the end of the scale.
     """
     slope = {"linear": 1.0, "log": value, "logit": value * (1 - value)}[scale]  # of the value along the scale
@@ -160,6 +170,6 @@ def interval(value: float, error: float, num_speakers: int, level: float, scale:
     if scale == "linear":
         return [float(value - reach), float(value + reach)]
     if scale == "log":
-        return [float(value * np.exp(-reach)), float(value * np.exp(reach))]
+        return [float(value * np.exp(-reach)), float(min(value * np.exp(reach), largest))]
     odds = value / (1 - value)
     return [float(1 / (1 + np.exp(reach) / odds)), float(1 / (1 + np.exp(-reach) / odds))]

@@ -50,10 +50,12 @@ class WeightedTrials:
     def metrics(self, target_weights: NDArray[np.integer], nontarget_weights: NDArray[np.integer]) -> NDArray:
         """[M] float64, METRICS of a list where trial i comes weights[i] times; neither sum of weights may be 0."""
         misses, rejections = running_sum(target_weights), running_sum(nontarget_weights)
+        rejected = np.stack([misses[self.rejected_targets], rejections[self.rejected_nontargets]])
+        moved = np.append(True, (rejected[:, 1:] != rejected[:, :-1]).any(axis=0))  # not where trials count 0 times
         rates = ErrorRates(
-            thresholds=self.thresholds,
-            misses=misses[self.rejected_targets],
-            false_alarms=rejections[-1] - rejections[self.rejected_nontargets],
+            thresholds=self.thresholds[moved],
+            misses=rejected[0, moved],
+            false_alarms=rejections[-1] - rejected[1, moved],
             num_targets=int(misses[-1]),
             num_nontargets=int(rejections[-1]),
         )

@@ -201,9 +201,8 @@ def main() -> None:
     print(f"{options.num_data} data, {options.num_draws} draws, seed {options.seed}\n")
     print(f"| | {' | '.join(names)} |\n|---|{'---|' * len(names)}")
     print(f"| true value | {' | '.join(f'{value:.4f}' for value in true_values)} |")
-    print(
-        f"| mean of the data | {' | '.join(f'{value:.4f}' for value in np.mean([draws.values for draws in all_draws], axis=(0, 1)))} |"
-    )
+    means = np.mean([draws.values for draws in all_draws], axis=(0, 1))
+    print(f"| mean of the data | {' | '.join(f'{value:.4f}' for value in means)} |")
     for kind, rows in held.items():
         print(f"| {kind} | {' | '.join(f'{100 * share:.1f}' for share in np.mean(rows, axis=0))} |")
     for corrected, rows in found_different.items():

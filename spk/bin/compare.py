@@ -1,0 +1,80 @@
+"""Is system B better than system A? A paired test on the trials that both have scored.
+
+Usage: python3 -m spk.bin.compare [options] SCORES_A SCORES_B TRIALS
+Files as of python3 -m spk.bin.metrics. For each number: A's, B's, their difference B - A (negative: B is better), its
+95 % interval and the two-sided p-value of 'no difference', both by resampling speakers (docs/metrics.md).
+  --utt2spk FILE[,FILE]   who speaks each utterance (utt2spk beside TRIALS)
+  --draws N               how often to resample (1000)
+  --seed N                of the resampling (1)
+  --json FILE             write the numbers there, too; rates as fractions
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from spk.bin.command import command
+from spk.bin.trial_speakers import speakers_of_trials
+from spk.data.files import whole_file
+from spk.data.scores import read_scores, scores_of_trials
+from spk.data.trials import read_trials
+from spk.errors import InputError
+from spk.metrics.paired import compare
+
+LABELS = {"eer": "EER, %", "min_dcf": "minDCF", "min_cllr": "minCllr", "cllr": "Cllr", "act_dcf": "actDCF"}
+
+
+@command
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="compare",
+        usage=argparse.SUPPRESS,
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--utt2spk", default="", help=argparse.SUPPRESS)
+    parser.add_argument("--draws", type=int, default=1000, help=argparse.SUPPRESS)
+    parser.add_argument("--seed", type=int, default=1, help=argparse.SUPPRESS)
+    parser.add_argument("--json", help=argparse.SUPPRESS)
+    parser.add_argument("scores_a", help=argparse.SUPPRESS)
+    parser.add_argument("scores_b", help=argparse.SUPPRESS)
+    parser.add_argument("trials", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    trials = read_trials(options.trials)
+    systems = [
+        scores_of_trials(trials, read_scores(path), options.trials, path)
+        for path in (options.scores_a, options.scores_b)
+    ]
+    speakers = speakers_of_trials(options.utt2spk, options.trials, trials)
+    if speakers is None:
+        raise InputError(f"{options.trials}: the test needs the speakers of its utterances; give --utt2spk")
+    result = compare(*systems, trials.is_target, *speakers, num_draws=options.draws, seed=options.seed)
+    print(f"{len(trials)} trials of {result['num_speakers']} speakers")
+    print(f"{'':14s} {'A':>9s} {'B':>9s} {'B - A':>9s} {'95 % interval':>20s} {'p':>7s}")
+    for name, label in LABELS.items():
+        values = result[name]
+        if "p" in values:
+            print(line(label, values, 100 if name == "eer" else 1))
+        else:
+            for p_target, of_prior in values.items():
+                print(line(f"{label}({p_target})", of_prior, 1))
+    if options.json:
+        with whole_file(options.json) as file:
+            json.dump(result, file, indent=1)
+            file.write("\n")
+
+
+def line(label: str, values: dict[str, Any], factor: float) -> str:
+    a, b, difference = (factor * values[key] for key in ("a", "b", "difference"))
+    start = f"{label:14s} {a:9.4f} {b:9.4f} {difference:9.4f}"
+    if values["p"] is None:
+        return start
+    p = f"{values['p']:.4f}" if values["p"] >= 1e-4 else "<0.0001"
+    low, high = (f"{factor * limit:.4f}" for limit in values["interval"])
+    return f"{start} {f'{low} to {high}':>20s} {p:>7s}"
+
+
+if __name__ == "__main__":
+    main()
