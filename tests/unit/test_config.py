@@ -106,6 +106,17 @@ def test_the_loss_names_the_back_end_where_the_config_does_not():
     assert chosen.evaluation.backend == {"name": "cosine"}
 
 
+def test_plda_may_be_what_a_system_is_evaluated_by():
+    """The model itself is no config's to set: it is trained on embeddings of the finished network."""
+    assert load_system(SYSTEMS[0], ["--evaluation.backend", "plda"]).evaluation.backend == {
+        "name": "plda",
+        "normalize_length": True,
+        "simple_length_normalization": False,
+    }
+    with pytest.raises(InputError, match=r"evaluation\.backend\.plda: unknown key"):
+        load_system(SYSTEMS[0], ["--evaluation.backend", "{name: plda, plda: exp/plda}"])
+
+
 def test_exponents_are_numbers(tmp_path):
     assert load_system(SYSTEMS[0], ["--optimizer.lr", "1e-3"]).optimizer["lr"] == 0.001
 

@@ -260,3 +260,16 @@ def test_training_needs_only_the_packages_of_a_bare_gpu_machine(system_yaml, dat
     )
     assert done.returncode == 0, done.stderr
     assert final(tmp_path / "exp")["step"] > 0
+
+
+def test_a_system_to_be_evaluated_by_plda_is_validated_by_cosine(train, system_yaml, data_dir, tmp_path):
+    """PLDA is trained on embeddings of the finished network; final.pt keeps what the system is to be evaluated by."""
+    for name in ("plda", "cosine"):
+        run = train(system_yaml, data_dir, tmp_path / name, "--evaluation.backend", name, "--train.steps", "4")
+        assert run.returncode == 0, run.stderr
+    one, other = ((tmp_path / name / "training.csv").read_text().splitlines() for name in ("plda", "cosine"))
+    column = one[0].split(",").index("validation_eer")
+    eers = [line.split(",")[column] for line in one]
+    assert eers == [line.split(",")[column] for line in other]
+    assert eers[-1] != ""
+    assert "name: plda" in (tmp_path / "plda" / "config.yaml").read_text()
