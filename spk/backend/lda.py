@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import os
-import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import eigh
 
+from spk.backend.speaker_statistics import SpeakerStatistics
+from spk.backend.training_set import Map, TrainingSet
 from spk.data.ark import read_vector
 from spk.data.files import whole_file
 from spk.errors import InputError
+
+log = logging.getLogger(__name__)
 
 MOST_AUTOMATIC_DIMENSIONS = 200
 
@@ -87,38 +94,68 @@ def lda_dimensions(requested: int | None, num_speakers: int, embedding_dim: int)
     return requested
 
 
-def train_lda(
-    embeddings: NDArray[np.floating],
-    speakers: NDArray[np.int64],
-    dim: int,
-    shrinkage: float | str | None = None,
-) -> LinearTransform:
-    """LDA of embeddings [N, D] with speaker numbers [N], down to `dim`, after which within-speaker covariance is 1.
+def train_lda(statistics: SpeakerStatistics, dim: int, shrinkage: float = 0.0) -> LinearTransform:
+    """LDA down to `dim` dimensions, after which within-speaker covariance is 1 and between-speaker covariance diagonal.
 
-    scikit-learn's LinearDiscriminantAnalysis with solver 'eigen': the generalised eigenvectors of the between- and the
-    within-speaker covariance, both divided by N; it equals Kaldi's ivector-compute-lda with --total-covariance-factor=0
-    up to the signs of the rows. `shrinkage` is the share, in 0 ... 1, that a multiple of the unit matrix gets in the
-    within-speaker covariance; 'auto' estimates it (Ledoit and Wolf, 2004) from utterances less their speakers' means.
+    The rows are the v of B v = l W v with the largest l, in falling order, scaled to v' W v = 1, where W and B are the
+    within- and the between-speaker covariance, both divided by the number of utterances (Fukunaga, Introduction to
+    Statistical Pattern Recognition, 1990, chapter 10). It equals Kaldi's ivector-compute-lda with
+    --total-covariance-factor=0, and scikit-learn's LinearDiscriminantAnalysis(solver="eigen"), up to the signs of rows.
+    `shrinkage`, 0 ... 1, is the share of a multiple of the unit matrix, of the same trace, in W and, as scikit-learn
+    has it, in B; ledoit_wolf_share estimates it.
     Raises: InputError when the within-speaker covariance is singular.
     """
-    from sklearn.covariance import ledoit_wolf_shrinkage
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-
-    mean = embeddings.mean(axis=0, dtype=np.float64)
-    if shrinkage == "auto":
-        sums = np.zeros((speakers.max() + 1, embeddings.shape[1]))
-        np.add.at(sums, speakers, embeddings)
-        means = sums / np.maximum(np.bincount(speakers), 1)[:, None]
-        shrinkage = ledoit_wolf_shrinkage(embeddings - means[speakers], assume_centered=True)
-    lda = LinearDiscriminantAnalysis(solver="eigen", shrinkage=shrinkage, n_components=dim)
-    try:
-        with warnings.catch_warnings():
-            # A speaker with one utterance has no covariance within: it adds nothing, and that is no fault.
-            warnings.filterwarnings("ignore", message="Only one sample available")
-            lda.fit(embeddings - mean, speakers)
-    except np.linalg.LinAlgError:
+    if statistics.within_is_singular() and not (shrinkage and statistics.speakers_vary()):
         raise InputError(
-            f"the within-speaker covariance of {embeddings.shape[1]} dimensions is singular ({len(embeddings)} "
-            f"utterances of {len(np.unique(speakers))} speakers); give more utterances, or --shrinkage auto"
-        ) from None
-    return LinearTransform(mean, lda.scalings_[:, :dim].T)
+            f"the within-speaker covariance of {statistics.dim} dimensions is singular ({statistics.num_utterances} "
+            f"utterances of {statistics.num_speakers} speakers); give more utterances, or --shrinkage auto"
+        )
+    within, between = shrunk(statistics.within, shrinkage), shrunk(statistics.between, shrinkage)
+    directions = eigh(between, within, subset_by_index=(statistics.dim - dim, statistics.dim - 1))[1]
+    return LinearTransform(statistics.mean, np.ascontiguousarray(directions.T[::-1]))
+
+
+def fit_lda(
+    training: TrainingSet,
+    statistics: SpeakerStatistics,
+    dim: int,
+    shrinkage: float | Literal["auto"] | None = None,
+    function: Map | None = None,
+) -> tuple[LinearTransform, float]:
+    """train_lda on `statistics`, those of `function` of the embeddings of `training`; and the shrinkage that it had.
+
+    'auto': as Ledoit and Wolf estimate it, which is also taken instead of None where the within-speaker covariance is
+    singular. Raises: InputError when speakers do not vary.
+    """
+    if shrinkage is None and statistics.within_is_singular():
+        log.info("the within-speaker covariance of %d dimensions is singular: --shrinkage auto", statistics.dim)
+        shrinkage = "auto"
+    if shrinkage == "auto":
+        shrinkage = ledoit_wolf_share(training.blocks(function), training.speakers, statistics)
+    return train_lda(statistics, dim, shrinkage or 0.0), shrinkage or 0.0
+
+
+def shrunk(covariance: NDArray[np.float64], share: float) -> NDArray[np.float64]:
+    """[D, D] -> (1 - share) covariance + share times the mean variance times the unit matrix."""
+    mean_variance = np.trace(covariance) / len(covariance)
+    return (1 - share) * covariance + share * mean_variance * np.eye(len(covariance))
+
+
+def ledoit_wolf_share(
+    blocks: Iterable[tuple[NDArray[np.int64], NDArray[np.floating]]],
+    speakers: NDArray[np.int64],
+    statistics: SpeakerStatistics,
+) -> float:
+    """The shrinkage that brings the within-speaker covariance closest to the true one, 0 ... 1.
+
+    Ledoit and Wolf, A well-conditioned estimator for large-dimensional covariance matrices, 2004, of utterances less
+    their speakers' means: blocks and speakers as for speaker_statistics, whose `statistics` are of the same embeddings.
+    """
+    fourth_powers = 0.0
+    for rows, values in blocks:
+        residual = values - statistics.means[speakers[rows]]
+        fourth_powers += np.square(np.square(residual).sum(axis=1)).sum()
+    covariance = statistics.within
+    distance = np.square(covariance).sum() - np.square(np.trace(covariance)) / statistics.dim
+    error = (fourth_powers / statistics.num_utterances - np.square(covariance).sum()) / statistics.num_utterances
+    return float(min(error / distance, 1.0)) if distance > 0 else 0.0

@@ -10,18 +10,14 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
-
-from spk.backend.embedding_reader import embedding_scp, map_embeddings
-from spk.backend.lda import lda_dimensions, train_lda, write_transform
+from spk.backend.lda import fit_lda, lda_dimensions, write_transform
+from spk.backend.training_set import read_training_set
 from spk.bin.command import command
-from spk.data.data_dir import read_table
+from spk.bin.whole_number import whole_number
 from spk.data.files import whole_file
-from spk.errors import InputError
 from spk.schema import FRACTION, check_value
 
 log = logging.getLogger(__name__)
@@ -37,39 +33,29 @@ def main() -> None:
         "--shrinkage",
         default="none",
         metavar="none|auto|SHARE",
-        help="share of the unit matrix in the within-speaker covariance; auto: Ledoit and Wolf's, which is also taken "
-        "when there are too few utterances for a covariance of full rank",
+        help="share of the unit matrix in the covariances; auto: Ledoit and Wolf's, which is also taken when the "
+        "within-speaker covariance is singular",
     )
     for name in ("data", "embedding_dir", "backend_dir"):
         parser.add_argument(name)
     options = parser.parse_args()
-    requested = None if options.lda_dim == "auto" else whole_number("--lda-dim", options.lda_dim)
+    requested = None if options.lda_dim == "auto" else whole_number("--lda-dim", options.lda_dim, "auto")
     shrinkage = {"none": None, "auto": "auto"}.get(options.shrinkage, options.shrinkage)
     if shrinkage not in (None, "auto"):
         shrinkage = check_value("--shrinkage", shrinkage, Annotated[float, FRACTION])
 
-    utt2spk = read_table(Path(options.data) / "utt2spk")
-    embedded = read_table(embedding_scp(options.embedding_dir))
-    utterances = [utterance for utterance in utt2spk if utterance in embedded]
-    if not utterances:
-        raise InputError(f"{options.embedding_dir} has no embedding of any utterance of {options.data}")
     backend_dir = Path(options.backend_dir)
-    list_missing(backend_dir / "missing", [utterance for utterance in utt2spk if utterance not in embedded])
-
-    embeddings = map_embeddings(options.embedding_dir, utterances, lambda crops: crops.mean(axis=1))
-    names, speakers = np.unique([utt2spk[utterance] for utterance in utterances], return_inverse=True)
-    dim = lda_dimensions(requested, len(names), embeddings.shape[1])
-    if shrinkage is None and len(utterances) - len(names) < embeddings.shape[1]:
-        shrinkage = "auto"
-        log.info("too few utterances for a covariance of full rank: --shrinkage auto")
-    write_transform(backend_dir, train_lda(embeddings, speakers, dim, shrinkage))
+    training = read_training_set(options.data, options.embedding_dir, backend_dir / "missing")
+    statistics = training.statistics()
+    dim = lda_dimensions(requested, statistics.num_speakers, statistics.dim)
+    transform, shrinkage = fit_lda(training, statistics, dim, shrinkage)
+    write_transform(backend_dir, transform)
     description = {
-        "embedding_dim": embeddings.shape[1],
+        "embedding_dim": statistics.dim,
         "lda_dim": dim,
-        "num_utterances": len(utterances),
-        "num_missing": len(utt2spk) - len(utterances),
-        "num_speakers": len(names),
-        "solver": "eigen",
+        "num_utterances": statistics.num_utterances,
+        "num_missing": training.num_missing,
+        "num_speakers": statistics.num_speakers,
         "shrinkage": shrinkage,
     }
     with whole_file(backend_dir / "lda.json") as file:
@@ -77,26 +63,11 @@ def main() -> None:
         file.write("\n")
     log.info(
         "LDA from %d to %d dimensions, trained on %d utterances of %d speakers",
-        embeddings.shape[1],
+        statistics.dim,
         dim,
-        len(utterances),
-        len(names),
+        statistics.num_utterances,
+        statistics.num_speakers,
     )
-
-
-def whole_number(option: str, text: str) -> int:
-    if not text.isdecimal():
-        raise InputError(f"{option}: {text!r} must be a whole number or auto")
-    return int(text)
-
-
-def list_missing(path: Path, missing: Sequence[str]) -> None:
-    """Count and list the utterances that take no part."""
-    path.unlink(missing_ok=True)
-    if missing:
-        log.info("%d utterances have no embedding and take no part; they are listed in %s", len(missing), path)
-        with whole_file(path) as file:
-            file.writelines(f"{utterance}\n" for utterance in missing)
 
 
 if __name__ == "__main__":

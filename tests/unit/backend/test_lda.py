@@ -7,8 +7,18 @@ from pathlib import Path
 import kaldiio
 import numpy as np
 import pytest
+from sklearn.covariance import ledoit_wolf_shrinkage
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from spk.backend.lda import LinearTransform, lda_dimensions, read_transform, train_lda, write_transform
+from spk.backend.lda import (
+    LinearTransform,
+    lda_dimensions,
+    ledoit_wolf_share,
+    read_transform,
+    train_lda,
+    write_transform,
+)
+from spk.backend.speaker_statistics import SpeakerStatistics, speaker_statistics
 from spk.errors import InputError
 
 KALDI = Path(__file__).parents[2] / "data" / "kaldi"
@@ -22,6 +32,15 @@ def speakers_data() -> tuple[np.ndarray, np.ndarray]:
     mix = random.standard_normal((10, 10))
     means = 3 * random.standard_normal((12, 10)) * np.linspace(0.1, 2, 10)
     return ((means[speakers] + random.standard_normal((len(speakers), 10))) @ mix + 5).astype(np.float32), speakers
+
+
+def in_blocks(x: np.ndarray, size: int = 7) -> list[tuple[np.ndarray, np.ndarray]]:
+    order = np.random.default_rng(3).permutation(len(x))
+    return [(order[first : first + size], x[order[first : first + size]]) for first in range(0, len(x), size)]
+
+
+def statistics(x: np.ndarray, speakers: np.ndarray) -> SpeakerStatistics:
+    return speaker_statistics(in_blocks(x), speakers)
 
 
 def covariances(x: np.ndarray, speakers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -39,7 +58,7 @@ def covariances(x: np.ndarray, speakers: np.ndarray) -> tuple[np.ndarray, np.nda
 def test_directions_are_those_of_the_definition(speakers_data):
     """W^-1 B v = l v with the largest l, v' W v = 1, in falling order."""
     x, speakers = speakers_data
-    transform = train_lda(x, speakers, dim=6)
+    transform = train_lda(statistics(x, speakers), dim=6)
     within, between = covariances(x, speakers)
     values, vectors = np.linalg.eig(np.linalg.solve(within, between))
     order = np.argsort(-values.real)[:6]
@@ -51,7 +70,7 @@ def test_directions_are_those_of_the_definition(speakers_data):
 
 def test_transformed_training_data_are_centred_with_unit_within_speaker_covariance(speakers_data):
     x, speakers = speakers_data
-    transformed = train_lda(x, speakers, dim=4)(x)
+    transformed = train_lda(statistics(x, speakers), dim=4)(x)
     within, between = covariances(transformed, speakers)
     np.testing.assert_allclose(transformed.mean(axis=0), 0, atol=1e-4)
     np.testing.assert_allclose(within, np.eye(4), atol=1e-3)
@@ -63,7 +82,7 @@ def test_it_is_kaldis_lda_up_to_the_signs_of_rows():
     utt2spk = dict(line.split() for line in (KALDI / "train.utt2spk").read_text().splitlines())
     _, speakers = np.unique([utt2spk[utterance] for utterance in utterances], return_inverse=True)
     kaldi = kaldiio.load_mat(str(KALDI / "lda.mat"))
-    transform = train_lda(np.stack(vectors), speakers, dim=len(kaldi))
+    transform = train_lda(statistics(np.stack(vectors), speakers), dim=len(kaldi))
     rows = transform.matrix * np.sign((transform.matrix * kaldi[:, :-1]).sum(axis=1, keepdims=True))
     np.testing.assert_allclose(rows, kaldi[:, :-1], atol=2e-4)
     np.testing.assert_allclose(transform.mean, kaldiio.load_mat(str(KALDI / "mean.vec")), atol=1e-5)
@@ -80,7 +99,7 @@ def test_kaldis_files_are_read_and_its_offset_applied(tmp_path):
 
 
 def test_what_is_written_is_read_here_and_by_kaldiio(tmp_path, speakers_data):
-    transform = train_lda(*speakers_data, dim=3)
+    transform = train_lda(statistics(*speakers_data), dim=3)
     write_transform(tmp_path, transform)
     np.testing.assert_array_equal(kaldiio.load_mat(str(tmp_path / "mean.vec")), transform.mean.astype(np.float32))
     np.testing.assert_array_equal(kaldiio.load_mat(str(tmp_path / "transform.mat")), transform.matrix.astype("f4"))
@@ -117,17 +136,34 @@ def test_one_speaker_is_an_error():
         lda_dimensions(None, 1, 64)
 
 
+@pytest.mark.parametrize("shrinkage", [None, 0.1, 0.7])
+def test_it_is_scikit_learns_lda_up_to_the_signs_of_rows(speakers_data, shrinkage):
+    x, speakers = speakers_data
+    theirs = LinearDiscriminantAnalysis(solver="eigen", shrinkage=shrinkage).fit(x.astype(np.float64), speakers)
+    rows, expected = train_lda(statistics(x, speakers), 6, shrinkage or 0.0).matrix, theirs.scalings_[:, :6].T
+    rows = rows * np.sign((rows * expected).sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(rows, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_the_automatic_shrinkage_is_scikit_learns(speakers_data):
+    x, speakers = speakers_data
+    residuals = x.astype(np.float64)
+    for speaker in range(12):
+        residuals[speakers == speaker] -= residuals[speakers == speaker].mean(axis=0)
+    share = ledoit_wolf_share(in_blocks(x), speakers, statistics(x, speakers))
+    assert share == pytest.approx(ledoit_wolf_shrinkage(residuals, assume_centered=True), rel=1e-6)
+
+
 def test_too_few_utterances_are_an_error_unless_the_covariance_is_shrunk():
     x = np.random.default_rng(0).standard_normal((8, 30)).astype(np.float32)
     speakers = np.repeat(np.arange(4), 2)
     with pytest.raises(InputError, match=r"singular \(8 utterances of 4 speakers\)"):
-        train_lda(x, speakers, dim=3)
-    assert np.isfinite(train_lda(x, speakers, dim=3, shrinkage="auto").matrix).all()
+        train_lda(statistics(x, speakers), dim=3)
+    share = ledoit_wolf_share(in_blocks(x), speakers, statistics(x, speakers))
+    assert np.isfinite(train_lda(statistics(x, speakers), dim=3, shrinkage=share).matrix).all()
 
 
-def test_a_mean_alone_is_centring_where_that_is_asked_for(tmp_path):
-    write_transform(tmp_path, LinearTransform(np.arange(3.0), None))
-    x = np.random.default_rng(0).standard_normal((4, 3)).astype(np.float32)
-    np.testing.assert_allclose(read_transform(tmp_path, matrix_optional=True)(x), x - np.arange(3), atol=1e-6)
-    with pytest.raises(InputError, match=r"transform\.mat: no such file"):
-        read_transform(tmp_path)
+def test_speakers_that_do_not_vary_are_an_error_even_with_shrinkage():
+    x = np.random.default_rng(0).standard_normal((4, 3))
+    with pytest.raises(InputError, match=r"singular \(4 utterances of 4 speakers\)"):
+        train_lda(statistics(x, np.arange(4)), dim=2, shrinkage=0.5)
