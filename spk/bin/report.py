@@ -1,8 +1,9 @@
 """Tables and figures of the error rates of one or more systems.
 
-Usage: python3 -m spk.bin.report [--title TEXT] [--output DIR] EXP...
-Every EXP/scores_*.json (steps/score) is a row. EXP gets results.json (rates as fractions) and results.md; the table of
-all EXP together is printed, and written to DIR, with DET curves and score histograms per test set.
+Usage: python3 -m spk.bin.report [--title TEXT] [--output DIR] [--draws N] EXP...
+Every EXP/scores_*.json (steps/score, steps/calibrate) is a row. EXP gets results.json (rates as fractions) and
+results.md; the table of all EXP together is printed, and written to DIR, with DET curves and score histograms per test
+set. The interval is that of the EER, by resampling the speakers that utt2spk beside the trials names.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from typing import Any
 
 from spk.bin.command import command
 from spk.data.stamp import describe_inputs, differences, write_stamp
+from spk.errors import InputError
 from spk.metrics.error_rates import error_rates
 from spk.report.results import ScoreFile, find_scores, results_of, write_results
-from spk.report.table import COLUMNS, results_table
+from spk.report.table import COLUMNS, is_log_likelihood_ratio, results_table
 
 log = logging.getLogger(__name__)
 
@@ -29,17 +31,30 @@ def main() -> None:
     )
     parser.add_argument("--title", default="Results")
     parser.add_argument("--output", default="", metavar="DIR")
+    parser.add_argument(
+        "--draws", type=int, default=1000, help="of speakers, for the intervals; 0: none (default %(default)s)"
+    )
     parser.add_argument("exps", nargs="+", metavar="EXP")
     options = parser.parse_args()
+    if options.draws < 0 or options.draws == 1:
+        raise InputError(f"--draws: {options.draws} is out of range; allowed: 2 or more, or 0 for no intervals")
     exps = list(dict.fromkeys(exp.rstrip("/") or exp for exp in options.exps))
     found = find_scores(exps)
-    rows = [row for exp, score_files in found.items() for row in results_of(exp, score_files)]
+    rows = [row for exp, score_files in found.items() for row in results_of(exp, score_files, options.draws)]
     if options.output:
-        write_output(Path(options.output), rows, options.title, [file for files in found.values() for file in files])
+        write_output(
+            Path(options.output),
+            rows,
+            options.title,
+            [file for files in found.values() for file in files],
+            options.draws,
+        )
     print(results_table(rows, options.title), end="")
 
 
-def write_output(folder: Path, rows: Sequence[dict[str, Any]], title: str, score_files: Sequence[ScoreFile]) -> None:
+def write_output(
+    folder: Path, rows: Sequence[dict[str, Any]], title: str, score_files: Sequence[ScoreFile], num_draws: int
+) -> None:
     """The joint table and the figures, unless they are there and no score file has changed since."""
     test_sets = list(dict.fromkeys(scores.test_set for scores in score_files))
     made = [folder / "results.json", folder / "results.md"]
@@ -47,7 +62,7 @@ def write_output(folder: Path, rows: Sequence[dict[str, Any]], title: str, score
     labels = {f"row {number}": label(scores) for number, scores in enumerate(score_files)}
     inputs = describe_inputs(
         (path for scores in score_files for path in scores.inputs()),
-        {"title": title, "columns": ", ".join(COLUMNS), **labels},
+        {"title": title, "draws": str(num_draws), "columns": ", ".join(COLUMNS), **labels},
     )
     if differences(folder / ".report.done", inputs) == [] and all(path.exists() for path in made):
         return
@@ -69,9 +84,13 @@ def label(scores: ScoreFile) -> str:
 def draw(folder: Path, test_set: str, score_files: Iterable[ScoreFile]) -> None:
     from spk.report.figures import det_plot, histogram_plot
 
-    panels = [(label(scores), *scores.split()) for scores in score_files]
+    panels = []
+    for scores in score_files:
+        trials, values = scores.read()
+        split = values[trials.is_target], values[~trials.is_target]
+        panels.append((label(scores), *split, is_log_likelihood_ratio(scores.backend)))
     det_path, histogram_path = figure_paths(folder, test_set)
-    det_plot(det_path, [(name, error_rates(*split)) for name, *split in panels], test_set)
+    det_plot(det_path, [(name, error_rates(targets, nontargets)) for name, targets, nontargets, _ in panels], test_set)
     histogram_plot(histogram_path, panels, test_set)
 
 

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from spk.data.files import whole_file
+from spk.metrics.act_dcf import bayes_threshold
 from spk.metrics.det_curve import det_curve
 from spk.metrics.eer import eer_from
 from spk.metrics.error_rates import ErrorRates
 from spk.metrics.min_dcf import detection_costs
 from spk.metrics.summary import P_TARGETS
+from spk.report.table import P_ACTUAL
 
 TICKS = (1e-5, 1e-4, 1e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.95)  # rates that the DET axes name
 LEAST_RATE, MOST_RATE = 1e-5, 0.6  # of the DET axes, unless a curve's EER is larger
@@ -69,18 +71,23 @@ def det_plot(path: str | os.PathLike[str], curves: Sequence[tuple[str, ErrorRate
 
 def histogram_plot(
     path: str | os.PathLike[str],
-    scores: Sequence[tuple[str, NDArray[np.float64], NDArray[np.float64]]],
+    scores: Sequence[tuple[str, NDArray[np.float64], NDArray[np.float64], bool]],
     title: str,
 ) -> None:
-    """The distributions of target and non-target scores: one panel for each (label, targets [T], nontargets [N])."""
+    """The distributions of target and non-target scores, a panel for each (label, targets [T], nontargets [N], is LLR).
+
+    On log-likelihood ratios the Bayes threshold is marked for the prior that tables show actDCF for.
+    """
     figure = Figure(figsize=(7, 2.2 * len(scores)), layout="constrained")
-    for axes, (label, targets, nontargets) in zip(
-        figure.subplots(len(scores), squeeze=False)[:, 0], scores, strict=True
-    ):
+    panels = figure.subplots(len(scores), squeeze=False)[:, 0]
+    for axes, (label, targets, nontargets, are_ratios) in zip(panels, scores, strict=True):
         finite = [values[np.isfinite(values)] for values in (targets, nontargets)]
         edges = np.histogram_bin_edges(np.concatenate(finite), NUM_BINS)
         for values, kind in zip(finite, ("target", "non-target"), strict=True):
             axes.hist(values, edges, density=True, alpha=0.6, label=kind)
+        if are_ratios:
+            threshold = bayes_threshold(float(P_ACTUAL))
+            axes.axvline(threshold, color="black", linestyle="--", linewidth=1, label=f"Bayes threshold ({P_ACTUAL})")
         axes.set(title=label, yticks=[])
         axes.legend(fontsize="small")
     figure.suptitle(title)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +15,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spk.data.data_dir import read_table
 from spk.data.files import whole_file
 from spk.data.scores import read_scores, scores_of_trials
-from spk.data.stamp import describe_inputs, differences, write_stamp
-from spk.data.trials import Trials, read_trials
+from spk.data.stamp import describe_inputs
+from spk.data.trials import Trials, read_trials, trial_speakers
 from spk.errors import InputError
 from spk.metrics.error_rates import error_rates
+from spk.metrics.speaker_bootstrap import bootstrap
 from spk.metrics.summary import summary
 from spk.report.table import COLUMNS, results_table
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -33,16 +39,21 @@ class ScoreFile:
     path: Path
     trials: str
 
+    @property
+    def utt2spk(self) -> Path:
+        """Who speaks, beside the trials. Lists from elsewhere may have no such file there."""
+        return Path(self.trials).parent / "utt2spk"
+
     def inputs(self) -> list[str]:
         """The files that its error rates depend on. A stamp stands for the scores: it is shorter to read."""
         stamp = self.path.with_name(f".{self.path.name}.done")
-        return [f"{self.path}.json", os.fspath(stamp if stamp.exists() else self.path), self.trials]
+        files = [f"{self.path}.json", os.fspath(stamp if stamp.exists() else self.path), self.trials]
+        return files + [os.fspath(self.utt2spk)] * self.utt2spk.is_file()
 
-    def split(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The scores of its target trials and of its non-target trials."""
+    def read(self) -> tuple[Trials, NDArray[np.float64]]:
+        """The trials and the score of each, [N]."""
         trials = read_trials_once(self.trials)
-        values = scores_of_trials(trials, read_scores(self.path), self.trials, self.path)
-        return values[trials.is_target], values[~trials.is_target]
+        return trials, scores_of_trials(trials, read_scores(self.path), self.trials, self.path)
 
 
 @functools.lru_cache(maxsize=2)
@@ -67,45 +78,87 @@ def find_scores(exps: Sequence[str]) -> dict[str, list[ScoreFile]]:
 
 
 def describe_scores(system: str, json_path: Path) -> ScoreFile:
-    """What a scores.json says. The test set is what the file's name says beside 'scores_' and the back-end."""
+    """What a scores.json says. The test set is what the file's name says beside 'scores_' and words of the back-end."""
     try:
         description = json.loads(json_path.read_text(encoding="utf-8"))
         trials, backend = str(description["trials"]), str(description["backend"])
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{json_path}: not written by steps/score ({error}); score again") from None
     path = json_path.with_suffix("")
-    test_set = path.name.removeprefix("scores_")
-    for ending in (backend, *backend.split("_")):
-        test_set = test_set.removesuffix(f"_{ending}")
-    return ScoreFile(system, test_set, backend, path, trials)
+    return ScoreFile(system, test_set_of(path.name.removeprefix("scores_"), backend), backend, path, trials)
 
 
-def results_of(exp: str, score_files: Sequence[ScoreFile]) -> list[dict[str, Any]]:
-    """The rows of one system's table, computed unless EXP/results.json already has them; writes results.json and .md.
+def test_set_of(name: str, backend: str) -> str:
+    """'my_test_lda', 'my_test_lda_cosine', 'my_test_cosine_lda' of back-end 'lda_cosine' -> 'my_test'."""
+    if name.endswith(f"_{backend}"):
+        return name.removesuffix(f"_{backend}")
+    words = re.split("[_+]", backend) + ["fusion", "quality"] * ("+" in backend)
+    rest, _, last = name.rpartition("_")
+    while rest and last in words:
+        words.remove(last)
+        name = rest
+        rest, _, last = name.rpartition("_")
+    return name
 
-    A row has system, test_set, backend, scores, trials, and what spk/metrics/summary.py gives, rates as fractions.
+
+def results_of(exp: str, score_files: Sequence[ScoreFile], num_draws: int) -> list[dict[str, Any]]:
+    """The rows of one system's table, each computed once until its files change; writes results.json and results.md.
+
+    A row has system, test_set, backend, scores, trials, what spk/metrics/summary.py gives, rates as fractions, and as
+    'interval' what spk/metrics/speaker_bootstrap.py gives by so many draws; None for 0 draws or unknown speakers.
     """
     folder = Path(exp)
-    inputs = describe_inputs(
-        [path for scores in score_files for path in scores.inputs()],
-        {"system": score_files[0].system, "columns": ", ".join(COLUMNS)},
-    )
-    if differences(folder / ".results.done", inputs) == [] and (folder / "results.json").exists():
-        return json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    rows = [
-        {
-            "system": scores.system,
-            "test_set": scores.test_set,
-            "backend": scores.backend,
-            "scores": os.fspath(scores.path),
-            "trials": scores.trials,
-            **summary(error_rates(*scores.split())),
-        }
-        for scores in score_files
-    ]
-    write_results(folder, rows, score_files[0].system)
-    write_stamp(folder / ".results.done", inputs)
+    rows = [result_of(scores, num_draws) for scores in score_files]
+    if read_json(folder / "results.json") != rows or not (folder / "results.md").exists():
+        write_results(folder, rows, score_files[0].system)
     return rows
+
+
+def result_of(scores: ScoreFile, num_draws: int) -> dict[str, Any]:
+    """The row of one score file, kept in a hidden file beside it."""
+    inputs = describe_inputs(
+        scores.inputs(), {"system": scores.system, "draws": str(num_draws), "columns": ", ".join(COLUMNS)}
+    )
+    kept_at = scores.path.with_name(f".{scores.path.name}.result.json")
+    kept = read_json(kept_at)
+    if kept is not None and kept["made_from"] == inputs:
+        return kept["row"]
+    trials, values = scores.read()
+    row = {
+        "system": scores.system,
+        "test_set": scores.test_set,
+        "backend": scores.backend,
+        "scores": os.fspath(scores.path),
+        "trials": scores.trials,
+        **summary(error_rates(values[trials.is_target], values[~trials.is_target])),
+        "interval": interval_of(scores, trials, values, num_draws) if num_draws else None,
+    }
+    with whole_file(kept_at) as file:
+        json.dump({"made_from": inputs, "row": row}, file, indent=1)
+        file.write("\n")
+    return row
+
+
+def interval_of(
+    scores: ScoreFile, trials: Trials, values: NDArray[np.float64], num_draws: int
+) -> dict[str, Any] | None:
+    """Intervals by resampling the speakers; None where utt2spk beside the trials is missing or does not know them."""
+    if not scores.utt2spk.is_file():
+        return None
+    try:
+        enroll, test, _ = trial_speakers(trials, read_table(scores.utt2spk))
+    except InputError as error:
+        log.info("%s: no intervals: %s", scores.trials, error)
+        return None
+    return bootstrap(values, trials.is_target, enroll, test, num_draws)
+
+
+def read_json(path: Path) -> Any:
+    """None where there is no such file, or a damaged one."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def write_results(folder: Path, rows: Sequence[dict[str, Any]], title: str) -> None:

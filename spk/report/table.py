@@ -8,8 +8,26 @@ from typing import Any
 from spk.metrics.summary import P_TARGETS
 
 Row = Mapping[str, Any]
+NOT_KNOWN = "-"
+P_ACTUAL = "0.01"  # prior probability of a target at which the cost of the Bayes threshold is shown
 
-# Heading -> the text of a row's cell. What has a number in it is aligned to the right.
+
+def is_log_likelihood_ratio(backend: str) -> bool:
+    """Whether scores of this back-end have a meaning without a threshold of their own; normalised ones have not."""
+    return backend == "plda" or backend.startswith("calibrated_")
+
+
+def of_ratios(value: Callable[[Row], float]) -> Callable[[Row], str]:
+    """The cell of a number that is only defined for log-likelihood ratios."""
+    return lambda row: f"{value(row):.4f}" if is_log_likelihood_ratio(row["backend"]) else NOT_KNOWN
+
+
+def interval_cell(row: Row) -> str:
+    interval = row["interval"] and row["interval"]["eer"]
+    return f"{100 * interval[0]:.2f}-{100 * interval[1]:.2f}" if interval else NOT_KNOWN
+
+
+# Heading -> the text of a row's cell. What has a number in it is aligned to the right. The interval is that of the EER.
 COLUMNS: dict[str, Callable[[Row], str]] = {
     "System": lambda row: row["system"],
     "Test set": lambda row: row["test_set"],
@@ -17,8 +35,11 @@ COLUMNS: dict[str, Callable[[Row], str]] = {
     "Targets": lambda row: str(row["num_targets"]),
     "Non-targets": lambda row: str(row["num_nontargets"]),
     "EER %": lambda row: f"{100 * row['eer']:.2f}",
-    "Hull EER %": lambda row: f"{100 * row['rocch_eer']:.2f}",
+    "95 % interval": interval_cell,
     **{f"minDCF({p})": lambda row, p=p: f"{row['min_dcf'][p]:.4f}" for p in P_TARGETS},
+    "minCllr": lambda row: f"{row['min_cllr']:.4f}",
+    "Cllr": of_ratios(lambda row: row["cllr"]),
+    f"actDCF({P_ACTUAL})": of_ratios(lambda row: row["act_dcf"][P_ACTUAL]),
 }
 NUM_TEXT_COLUMNS = 3
 

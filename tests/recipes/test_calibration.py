@@ -100,6 +100,19 @@ def test_scores_become_the_linear_function_that_calibration_json_tells(work, she
     assert "made again, because this changed: exp/one/calibration/calibration.json" in again
 
 
+def test_the_table_shows_costs_at_the_bayes_threshold_of_calibrated_scores_alone(work, shell):
+    table = shell(f"{TRAIN}; {APPLY}; report --draws 20 exp/one", check=True).stdout.splitlines()
+    rows = {tuple(row.split("|")[i].strip() for i in (2, 3)): row.split("|")[-3:-1] for row in table[4:]}
+    assert set(rows) == {("dev", "cosine"), ("test", "cosine"), ("test", "calibrated_cosine")}
+    assert [cell.strip() for cell in rows["test", "cosine"]] == ["-", "-"]
+    row = next(row for row in json.loads((work / "exp/one/results.json").read_text()) if "calibrated" in row["backend"])
+    cells = [float(cell) for cell in rows["test", "calibrated_cosine"]]
+    assert cells == pytest.approx([row["cllr"], row["act_dcf"]["0.01"]], abs=5e-5)
+    assert row["min_cllr"] < row["cllr"] < 1
+    assert row["interval"]["num_speakers"] == 8
+    refused(shell("report --draws 1 exp/one"), "--draws: 1 is out of range; allowed: 2 or more, or 0 for no intervals")
+
+
 def test_a_fusion_is_better_than_each_system_on_unseen_speakers(work, shell):
     shell(f"{TRAIN_FUSION}; {APPLY_FUSION}", check=True)
     description = json.loads((work / "exp/fusion/scores_test_fusion.json").read_text())

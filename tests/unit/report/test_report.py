@@ -25,20 +25,68 @@ ROW = {
     "eer": 0.03126,
     "rocch_eer": 0.0308,
     "min_dcf": {"0.01": 0.32581, "0.05": 0.2, "0.001": 0.5},
+    "min_cllr": 0.1213,
+    "cllr": 0.9,
+    "act_dcf": {"0.01": 1.0, "0.05": 1.0, "0.001": 1.0},
+    "interval": None,
 }
 
 
+def cells(line: str) -> str:
+    return ",".join(cell.strip() for cell in line.strip("|").split("|"))
+
+
 def test_the_columns_of_a_table_line_up():
-    table = results_table([ROW, ROW | {"system": "a_longer_name", "eer": 0.5}], "Two systems")
+    longer = ROW | {"system": "a_longer_name", "eer": 0.5, "interval": {"eer": [0.4712, 0.52999]}}
+    table = results_table([ROW, longer], "Two systems")
     title, empty, *lines = table.splitlines()
     assert (title, empty) == ("# Two systems", "")
     assert len({len(line) for line in lines}) == 1
-    assert [",".join(cell.strip() for cell in line.strip("|").split("|")) for line in lines] == [
-        "System,Test set,Back-end,Targets,Non-targets,EER %,Hull EER %,minDCF(0.01),minDCF(0.05),minDCF(0.001)",
-        "-------------,--------,--------,------:,----------:,----:,---------:,-----------:,-----------:,------------:",
-        "net,vox1_o,cosine,18860,18860,3.13,3.08,0.3258,0.2000,0.5000",
-        "a_longer_name,vox1_o,cosine,18860,18860,50.00,3.08,0.3258,0.2000,0.5000",
+    assert [cells(line) for line in lines] == [
+        "System,Test set,Back-end,Targets,Non-targets,EER %,95 % interval,"
+        "minDCF(0.01),minDCF(0.05),minDCF(0.001),minCllr,Cllr,actDCF(0.01)",
+        "-------------,--------,--------,------:,----------:,----:,------------:,"
+        "-----------:,-----------:,------------:,------:,---:,-----------:",
+        "net,vox1_o,cosine,18860,18860,3.13,-,0.3258,0.2000,0.5000,0.1213,-,-",
+        "a_longer_name,vox1_o,cosine,18860,18860,50.00,47.12-53.00,0.3258,0.2000,0.5000,0.1213,-,-",
     ]
+
+
+@pytest.mark.parametrize(
+    ("backend", "shown"),
+    [
+        ("cosine", "0.1213,-,-"),
+        ("lda_cosine", "0.1213,-,-"),
+        ("plda", "0.1213,0.9000,1.0000"),
+        ("plda_as", "0.1213,-,-"),  # a normalised score is no likelihood ratio any more
+        ("calibrated_cosine", "0.1213,0.9000,1.0000"),
+        ("calibrated_plda_s+duration", "0.1213,0.9000,1.0000"),
+    ],
+)
+def test_costs_of_log_likelihood_ratios_are_shown_for_these_alone(backend, shown):
+    line = results_table([ROW | {"backend": backend}], "One").splitlines()[-1]
+    assert cells(line).endswith(f",{shown}")
+
+
+def test_an_interval_that_no_draw_can_tell_is_not_shown():
+    assert ",0.00,-," in cells(results_table([ROW | {"eer": 0, "interval": {"eer": None}}], "One").splitlines()[-1])
+
+
+@pytest.mark.parametrize(
+    ("name", "backend", "test_set"),
+    [
+        ("my_test_cosine", "cosine", "my_test"),
+        ("my_test_lda", "lda_cosine", "my_test"),
+        ("my_test_lda_cosine", "lda_cosine", "my_test"),
+        ("vox1_s_cosine_s", "cosine_s", "vox1_s"),
+        ("vox1_o_cosine_calibrated", "calibrated_cosine", "vox1_o"),
+        ("vox1_o_calibrated_cosine", "calibrated_cosine+duration+norm", "vox1_o"),
+        ("vox1_o_fusion", "calibrated_cosine+plda_as", "vox1_o"),
+        ("cosine", "cosine", "cosine"),
+    ],
+)
+def test_the_test_set_is_what_a_name_says_beside_the_back_end(name, backend, test_set):
+    assert results.test_set_of(name, backend) == test_set
 
 
 @pytest.fixture
@@ -59,7 +107,7 @@ def system(tmp_path, monkeypatch):
 
 def test_every_score_file_of_a_system_is_a_row(system):
     found = find_scores(["exp/net"])
-    rows = results_of("exp/net", found["exp/net"])
+    rows = results_of("exp/net", found["exp/net"], 0)
     assert [(row["system"], row["test_set"], row["backend"], row["eer"]) for row in rows] == [
         ("net", "my_test", "cosine", 0),
         ("net", "my_test", "lda_cosine", 0.5),
@@ -70,7 +118,7 @@ def test_every_score_file_of_a_system_is_a_row(system):
 
 def test_nothing_is_computed_again_until_a_score_file_changes(system, monkeypatch):
     def rows() -> list:
-        return results_of("exp/net", find_scores(["exp/net"])["exp/net"])
+        return results_of("exp/net", find_scores(["exp/net"])["exp/net"], 0)
 
     first = rows()
     with monkeypatch.context() as patch:
@@ -79,6 +127,55 @@ def test_nothing_is_computed_again_until_a_score_file_changes(system, monkeypatc
     path = system / "scores_my_test_lda"
     path.write_text(path.read_text().replace("a b 0", "a b 1"))
     assert rows()[1]["eer"] == pytest.approx(1 / 3)
+
+
+def with_speakers(system, num_draws: int) -> list:
+    """The rows where every utterance of more trials has a speaker."""
+    random = np.random.default_rng(0)
+    utterances = [f"s{n // 4}-{n % 4}" for n in range(40)]
+    pairs = [(a, b) for i, a in enumerate(utterances) for b in utterances[:i]]
+    lines = [f"{a} {b} {'target' if a[:2] == b[:2] else 'nontarget'}\n" for a, b in pairs]
+    (system.parents[1] / "trials").write_text("".join(lines))
+    (system.parents[1] / "utt2spk").write_text("".join(f"{u} {u[:2]}\n" for u in utterances))
+    results.read_trials_once.cache_clear()
+    trials = read_trials("trials")
+    for name in ("cosine", "lda"):
+        write_scores(system / f"scores_my_test_{name}", trials, trials.is_target + random.normal(0, 0.6, len(trials)))
+    return results_of("exp/net", find_scores(["exp/net"])["exp/net"], num_draws)
+
+
+def test_intervals_come_from_the_speakers_beside_the_trials_and_are_kept(system, monkeypatch):
+    rows = with_speakers(system, 50)
+    for row in rows:
+        low, high = row["interval"]["eer"]
+        assert 0 < low < row["eer"] < high < 1
+        assert (row["interval"]["num_speakers"], row["interval"]["num_draws"]) == (10, 50)
+    written = (system / "results.json").stat().st_mtime_ns
+    drawn = []
+    monkeypatch.setattr(results, "bootstrap", lambda *arguments: drawn.append(arguments) or {"eer": None})
+    assert results_of("exp/net", find_scores(["exp/net"])["exp/net"], 50) == rows
+    assert not drawn
+    assert (system / "results.json").stat().st_mtime_ns == written
+    path = system / "scores_my_test_lda"
+    path.write_text(path.read_text().replace("s0-1 s0-0 ", "s0-1 s0-0 9"))
+    results_of("exp/net", find_scores(["exp/net"])["exp/net"], 50)
+    assert len(drawn) == 1  # the other score file's interval is still good
+    results_of("exp/net", find_scores(["exp/net"])["exp/net"], 60)
+    assert len(drawn) == 3
+    assert results_of("exp/net", find_scores(["exp/net"])["exp/net"], 0)[0]["interval"] is None
+
+
+def test_without_known_speakers_there_is_no_interval(system, caplog):
+    rows = with_speakers(system, 2)
+    assert rows[0]["interval"] is not None
+    table = system.parents[1] / "utt2spk"
+    table.write_text(table.read_text().replace("s3-2 s3\n", ""))
+    with caplog.at_level("INFO"):
+        rows = results_of("exp/net", find_scores(["exp/net"])["exp/net"], 2)
+    assert rows[0]["interval"] is None
+    assert "trials: no intervals: " in caplog.text and "s3-2" in caplog.text
+    table.unlink()
+    assert results_of("exp/net", find_scores(["exp/net"])["exp/net"], 2)[0]["interval"] is None
 
 
 def test_systems_of_one_name_go_by_their_paths(system, tmp_path):
@@ -104,7 +201,7 @@ def test_figures_are_drawn_whole_and_with_the_same_bytes_each_time(tmp_path):
     curves = [(label, error_rates(targets, nontargets)) for label, targets, nontargets in systems]
     for name in ("first", "second"):
         det_plot(tmp_path / f"{name}_det.png", curves, "test")
-        histogram_plot(tmp_path / f"{name}_histogram.png", systems, "test")
+        histogram_plot(tmp_path / f"{name}_histogram.png", [(*system, True) for system in systems], "test")
     for kind in ("det", "histogram"):
         image = (tmp_path / f"first_{kind}.png").read_bytes()
         assert image.startswith(b"\x89PNG")
@@ -123,3 +220,14 @@ def test_a_det_plot_marks_the_eer_of_every_system(tmp_path, monkeypatch):
     ]
     assert eer_points == [[pytest.approx([-0.67449, -0.67449], abs=1e-5)]]  # the normal deviate of 0.25
     assert "net, EER 25.00 %" in [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+def test_a_histogram_marks_the_bayes_threshold_of_log_likelihood_ratios_alone(tmp_path, monkeypatch):
+    import spk.report.figures as figures
+
+    drawn = []
+    monkeypatch.setattr(figures, "save", lambda figure, path: drawn.append(figure))
+    scores = np.array([3.0, 2, 8]), np.array([0.0, -2, -3])
+    histogram_plot(tmp_path / "histogram.png", [("cosine", *scores, False), ("plda", *scores, True)], "test")
+    lines = [[line.get_xdata()[0] for line in axes.lines] for axes in drawn[0].axes]
+    assert lines == [[], [pytest.approx(np.log(99))]]
