@@ -1,0 +1,79 @@
+"""Train a universal background model, or go on where a killed run stopped.
+
+Usage: python3 -m spk.bin.train_ubm [options] DATA UBM_DIR
+UBM_DIR gets final.ubm (full covariances) and final.dubm (their diagonals) in Kaldi's formats, and frames.yaml, which
+says how their frames are made from features.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated, get_type_hints
+
+from spk.bin.command import command
+from spk.bin.train import pick_device
+from spk.data.stamp import describe_inputs
+from spk.schema import AT_LEAST_ONE, check_value
+
+
+@command
+def main() -> None:
+    import torch
+
+    from spk.ivector.frames import FrameConfig, FrameReader, features_of
+    from spk.ivector.ubm_training import UbmConfig, UbmTraining
+    from spk.train.experiment import locked
+
+    parser = argparse.ArgumentParser(
+        prog="train_ubm", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    for kind in (UbmConfig, FrameConfig):
+        for field in fields(kind):
+            if field.name != "features":
+                parser.add_argument(option_of(field.name), default=field.default, metavar="NUMBER")
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    parser.add_argument("--threads", default=2, help="of torch on the CPU")
+    parser.add_argument("--only-check", action="store_true", help="see whether all this fits together; write nothing")
+    for name in ("data", "ubm_dir"):
+        parser.add_argument(name)
+    options = parser.parse_args()
+
+    config = UbmConfig(**checked(options, UbmConfig))
+    torch.set_num_threads(check_value("--threads", number(options.threads), Annotated[int, AT_LEAST_ONE]))
+    frame_config = FrameConfig(**checked(options, FrameConfig), features=features_of(options.data))
+    reader = FrameReader(options.data, frame_config, device=pick_device(options.device))
+    if options.only_check:
+        return
+    data_files = [Path(options.data) / name for name in ("feats.scp", "utt2num_frames", "vad.scp", ".vad.done")]
+    made_from = describe_inputs([path for path in data_files if path.exists()])
+    ubm_dir = Path(options.ubm_dir)
+    with locked(ubm_dir):
+        UbmTraining(ubm_dir, config, reader, made_from).run()
+
+
+def option_of(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def number(text: str | float) -> str | float:
+    """The number that an option's text says; what says none is left for check_value to refuse."""
+    with contextlib.suppress(ValueError):
+        return float(text)
+    return text
+
+
+def checked(options: argparse.Namespace, kind: type) -> dict[str, float]:
+    """The options that are fields of a dataclass, as its types; InputError names the option."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {
+        name: check_value(option_of(name), number(getattr(options, name)), hint)
+        for name, hint in hints.items()
+        if hasattr(options, name)
+    }
+
+
+if __name__ == "__main__":
+    main()
