@@ -10,6 +10,8 @@ import kaldiio
 import numpy as np
 import pytest
 
+from spk.backend.plda import Plda
+from spk.backend.plda_files import write_plda
 from spk.embed.write import write_embeddings
 
 SPEAKERS = [f"s{n}" for n in range(6)]
@@ -142,6 +144,127 @@ def test_scores_of_an_earlier_run_do_not_outlive_a_failed_one(work, shell):
     refused(shell(SCORE), "no embedding of 1 utterances (who)")
     assert no_scores(work)
     refused(shell("report exp/net"), "exp/net: has no scores_*.json")
+
+
+@pytest.fixture
+def plda_work(work: Path) -> Path:
+    """Also a PLDA model, models of two utterances with their trials, and a cohort of four speakers by five."""
+    random = np.random.default_rng(1)
+    folder = work / "exp/net/backend_plda"
+    write_plda(folder / "plda", Plda.from_covariances(np.zeros(8), np.eye(8), 9 * np.eye(8)))
+    kaldiio.save_mat(str(folder / "mean.vec"), random.standard_normal(8).astype("f4"))
+    (folder / "plda.json").write_text('{"length_normalize": true}')
+    (work / "data/test/enroll").write_text("".join(f"{s} {s}-0 {s}-1\n" for s in SPEAKERS))
+    lines = [
+        f"{s} {u} {'target' if u.startswith(s) else 'nontarget'}\n"
+        for s in SPEAKERS
+        for u in UTTERANCES
+        if u[-1] in "34"
+    ]
+    (work / "data/test/trials_models").write_text("".join(lines))
+    members = [f"c{n // 5}-{n % 5}" for n in range(20)]
+    write_embeddings(str(work / "exp/net/embeddings_cohort/embedding"), members, random.standard_normal((20, 8)))
+    (work / "cohort").write_text("".join(f"c{n} {' '.join(members[5 * n : 5 * n + 5])} absent{n}\n" for n in range(4)))
+    return work
+
+
+SCORE_PLDA = (
+    "score --backend plda --backend-dir exp/net/backend_plda --enroll-models data/test/enroll --norm as --top-n 3 "
+    "--cohort exp/net/embeddings_cohort --cohort-models cohort data/test/trials_models exp/net/embeddings_test "
+    "exp/net/embeddings_test exp/net/scores_test_plda_as"
+)
+
+
+def test_plda_models_and_a_cohort_from_end_to_end_and_the_second_time_nothing(plda_work, shell):
+    first = shell(SCORE_PLDA, check=True)
+    scores = plda_work / "exp/net/scores_test_plda_as"
+    missing = scores.with_name(f"{scores.name}.cohort_missing")
+    assert f"4 utterances of cohort have no embedding and are not in the cohort; they are listed in {missing.name}" in (
+        first.stderr.replace("exp/net/", "")
+    )
+    assert missing.read_text().split() == [f"absent{n}" for n in range(4)]
+    lines = [line.split() for line in scores.read_text().splitlines()]
+    trials = [line.split() for line in (plda_work / "data/test/trials_models").read_text().splitlines()]
+    assert [line[:2] for line in lines] == [trial[:2] for trial in trials]
+    targets = [float(line[2]) for line, trial in zip(lines, trials, strict=True) if trial[2] == "target"]
+    others = [float(line[2]) for line, trial in zip(lines, trials, strict=True) if trial[2] == "nontarget"]
+    assert np.median(targets) > np.quantile(others, 0.9)
+    description = json.loads(scores.with_name(f"{scores.name}.json").read_text())
+    told = ("backend", "backend_dir", "enroll_models", "norm", "cohort", "cohort_models", "cohort_size", "top_n")
+    assert {name: description[name] for name in told} == {
+        "backend": "plda_as",
+        "backend_dir": "exp/net/backend_plda",
+        "enroll_models": "data/test/enroll",
+        "norm": "as",
+        "cohort": "exp/net/embeddings_cohort",
+        "cohort_models": "cohort",
+        "cohort_size": 4,
+        "top_n": 3,
+    }
+    before = made(plda_work)
+    assert "already made" in shell(SCORE_PLDA, check=True).stderr
+    assert made(plda_work) == before
+    (plda_work / "exp/net/backend_plda/plda.json").write_text('{"length_normalize": false}')
+    (plda_work / "data/test/enroll").write_text("".join(f"{s} {s}-0\n" for s in SPEAKERS))
+    (plda_work / "cohort").write_text("".join(f"c{n} c{n}-0\n" for n in range(4)))
+    again = shell(SCORE_PLDA.replace("--top-n 3", "--top-n 4"), check=True).stderr
+    assert "because this changed: cohort, data/test/enroll, exp/net/backend_plda/plda.json, top_n" in again
+    assert not missing.exists()
+
+
+def test_plda_scores_are_written_in_full_precision(plda_work, shell):
+    plain = SCORE_PLDA.replace("--norm as --top-n 3 --cohort exp/net/embeddings_cohort --cohort-models cohort ", "")
+    shell(plain, check=True)
+    scores = (plda_work / "exp/net/scores_test_plda_as").read_text().splitlines()
+    assert max(len(line.split()[2].lstrip("-").replace(".", "")) for line in scores) >= 16
+    assert json.loads((plda_work / "exp/net/scores_test_plda_as.json").read_text())["backend"] == "plda"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("--norm as", "--norm snorm", "--norm: no score normalisation is named 'snorm'; Known: as, none, s, t, z"),
+        ("--norm as", "--norm none", "--cohort is for score normalisation; give --norm, too"),
+        ("--cohort exp/net/embeddings_cohort", "", "--norm as: give --cohort, embeddings of speakers who are in no"),
+        ("--top-n 3", "--top-n 5", "--top-n 5: the cohort has only 4; give a larger cohort or a smaller N"),
+        ("--top-n 3", "--top-n many", "argument --top-n: invalid int value: 'many'"),
+        (
+            "--cohort exp/net/embeddings_cohort --cohort-models cohort",
+            "--cohort exp/net/embeddings_train",
+            "the cohort exp/net/embeddings_train has 24 utterances of the trials (s0-0, s0-1, s0-3, s0-4, s1-0, ...)",
+        ),
+        ("--backend-dir exp/net/backend_plda", "", "plda is trained on embeddings: give --backend-dir"),
+        ("exp/net/backend_plda", "exp/net", "exp/net/plda: no such file; train the back-end first (steps/train_plda)"),
+        ("--backend plda", "--backend plda --length-normalize true", "--length-normalize is for euclidean, and these"),
+        ("--backend plda", "--backend cosine --normalize-length true", "--normalize-length is for plda, and these"),
+        ("trials_models", "trials", "data/test/enroll: has no line for 29 models (s0-1,"),
+        ("data/test/enroll", "data/test/trials", "data/test/trials:3: model 's0-2' stands on line 2 already"),
+        ("--enroll-models data/test/enroll", "", "72 of 72 trials cannot be scored"),
+    ],
+)
+def test_a_wrong_way_to_score_is_refused(plda_work, shell, old, new, message):
+    assert old in SCORE_PLDA
+    finished = shell(SCORE_PLDA.replace(old, new))
+    assert finished.returncode != 0
+    assert "Traceback" not in finished.stderr
+    assert message in finished.stderr
+    assert not (plda_work / "exp/net/scores_test_plda_as").exists()
+
+
+def test_models_whose_utterances_have_no_embedding_are_counted_and_listed(plda_work, shell):
+    (plda_work / "data/test/enroll").write_text("".join(f"{s} {s}-0 {'lost' if s == 's3' else ''}\n" for s in SPEAKERS))
+    refused(
+        shell(SCORE_PLDA),
+        "data/test/trials_models: 12 of 72 trials cannot be scored",
+        "no embedding of 1 utterances (lost)",
+    )
+    assert (plda_work / "exp/net/scores_test_plda_as.missing").read_text() == "lost\n"
+
+
+def test_embeddings_of_another_dimension_than_the_plda_are_refused(plda_work, shell):
+    (plda_work / "exp/net/backend_plda/mean.vec").unlink()
+    write_embeddings(str(plda_work / "exp/net/embeddings_test/embedding"), UTTERANCES, np.ones((len(UTTERANCES), 5)))
+    refused(shell(SCORE_PLDA), "embeddings have 5 dimensions, but the PLDA was trained on 8")
 
 
 @pytest.mark.parametrize(
