@@ -1,0 +1,204 @@
+"""The steps of the i-vector system after the UBM: what they write, resume and refuse."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import kaldiio
+import numpy as np
+import pytest
+import torch
+from recipes.processes import kill_when
+
+from spk.data.ark import read_vectors
+from spk.ivector.extractor_files import read_extractor
+from spk.ivector.frames import FrameConfig, write_frame_config
+from spk.ivector.full_gmm import FullGmm
+from spk.ivector.gmm_files import read_full_gmm, write_diagonal_gmm, write_full_gmm
+
+NUM_GAUSS, DIM, IVECTOR_DIM, ITERATIONS = 4, 3, 5, 4
+SPEAKERS = [f"s{n:02d}" for n in range(12)]
+UTTERANCES = [f"{speaker}-{n}" for speaker in SPEAKERS for n in range(6)]
+SILENT = "s03-2"
+OPTIONS = f"--ivector-dim {IVECTOR_DIM} --num-iters {ITERATIONS} --num-gselect 3 --threads 1"
+TRAIN = f"train_ivector_extractor {OPTIONS} --ngpu 0"
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory) -> Path:
+    """data: voices drawn around the means of 4 Gaussians, which each speaker shifts; ubm: those Gaussians."""
+    folder = tmp_path_factory.mktemp("ivectors")
+    random = np.random.default_rng(0)
+    means = 5 * random.standard_normal((NUM_GAUSS, DIM))
+    features, vad = {}, {}
+    for speaker in SPEAKERS:
+        shifts = random.standard_normal((NUM_GAUSS, DIM))
+        for utterance in [name for name in UTTERANCES if name.startswith(speaker)]:
+            owners = random.integers(NUM_GAUSS, size=random.integers(60, 200))
+            noise = random.standard_normal((len(owners), DIM))
+            features[utterance] = ((means + shifts)[owners] + noise).astype(np.float32)
+            vad[utterance] = (random.random(len(owners)) < 0.8 * (utterance != SILENT)).astype(np.float32)
+    (folder / "data").mkdir()
+    kaldiio.save_ark(str(folder / "data/feats.ark"), features, scp=str(folder / "data/feats.scp"))
+    kaldiio.save_ark(str(folder / "data/vad.ark"), vad, scp=str(folder / "data/vad.scp"))
+    (folder / "data/utt2spk").write_text("".join(f"{name} {name[:3]}\n" for name in UTTERANCES))
+    full = FullGmm(
+        torch.full((NUM_GAUSS,), 1 / NUM_GAUSS, dtype=torch.float64),
+        torch.from_numpy(means - means.mean(axis=0)),  # sliding CMN over whole utterances
+        2 * torch.eye(DIM, dtype=torch.float64).expand(NUM_GAUSS, DIM, DIM).contiguous(),
+    )
+    (folder / "ubm").mkdir()
+    write_full_gmm(folder / "ubm/final.ubm", full)
+    write_diagonal_gmm(folder / "ubm/final.dubm", full.diagonal())
+    write_frame_config(folder / "ubm", FrameConfig(delta_order=0))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(corpus, root) -> Path:
+    """The corpus with the extractor ext."""
+    done = subprocess.run(
+        ["bash", "-c", f'. "{root}/path.sh"; {TRAIN} data ubm ext'], cwd=corpus, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    (corpus / "stderr").write_text(done.stderr)
+    return corpus
+
+
+@pytest.fixture
+def work(trained, tmp_path) -> Path:
+    """A copy to spoil, without logs."""
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+def refused(finished: subprocess.CompletedProcess, *parts: str) -> None:
+    assert finished.returncode == 1, finished.stderr
+    assert "Traceback" not in finished.stderr
+    for part in parts:
+        assert part in finished.stderr
+
+
+@pytest.fixture
+def command(work, monkeypatch) -> Callable[[str], str]:
+    """`command("extract_ivectors ext data out")` runs spk.bin.extract_ivectors here; returns its error, '' if none."""
+
+    def run(line: str) -> str:
+        monkeypatch.chdir(work)
+        monkeypatch.setattr("sys.argv", line.split())
+        try:
+            importlib.import_module(f"spk.bin.{line.split()[0]}").main()
+        except SystemExit as stopped:
+            assert "\n" not in stopped.code
+            return stopped.code
+        return ""
+
+    return run
+
+
+def test_training_says_how_the_likelihood_rises_and_does_nothing_the_second_time(work, shell):
+    lines = [line for line in (work / "stderr").read_text().splitlines() if line.startswith("iteration ")]
+    values = [float(line.split(": ")[1].split()[0]) for line in lines]
+    assert len(values) == ITERATIONS
+    assert values == sorted(values)
+    assert "71 utterances" in lines[0]
+    assert (work / "ext/missing").read_text() == f"{SILENT}\n"
+    assert (work / "ext/final.ie").read_bytes() == (work / f"ext/{ITERATIONS}.ie").read_bytes()
+    assert read_extractor(work / "ext/final.ie").projections.shape == (NUM_GAUSS, DIM, IVECTOR_DIM)
+    for name in ("final.ubm", "final.dubm", "frames.yaml"):
+        assert (work / "ext" / name).read_bytes() == (work / "ubm" / name).read_bytes()
+    changed = (work / "ext/final.ie").stat().st_mtime_ns
+    assert "already trained" in shell(f"{TRAIN} data ubm ext", check=True).stderr
+    assert (work / "ext/final.ie").stat().st_mtime_ns == changed
+
+
+def test_training_that_was_killed_ends_with_the_same_bytes(work, command, root):
+    line = f"train_ivector_extractor {OPTIONS} --device cpu data ubm again"
+    process = subprocess.Popen(
+        ["bash", "-c", f'. "{root}/path.sh"; python3 -m spk.bin.{line}'], cwd=work, stderr=subprocess.DEVNULL
+    )
+    kill_when(process, (work / "again/1.ie").exists)
+    assert not (work / "again/final.ie").exists()
+    first = (work / "again/1.ie").stat().st_mtime_ns
+    assert not command(line)
+    assert (work / "again/1.ie").stat().st_mtime_ns == first
+    assert (work / "again/final.ie").read_bytes() == (work / "ext/final.ie").read_bytes()
+
+
+def test_ivectors_tell_speakers_apart_and_do_not_depend_on_the_number_of_jobs(work, shell, command):
+    first = shell("extract_ivectors --nj 2 ext data out", check=True)
+    assert "1 utterances have no voiced frames and get no i-vector; they are listed in out/missing" in first.stderr
+    assert (work / "out/missing").read_text() == f"{SILENT}\n"
+    names, ivectors = read_vectors(work / "out/embedding.scp")
+    assert names == [name for name in UTTERANCES if name != SILENT]
+    unit = ivectors / np.linalg.norm(ivectors, axis=1, keepdims=True)
+    cosines = unit @ unit.T - 3 * np.eye(len(names))
+    nearest = [names[row] for row in cosines.argmax(axis=1)]
+    assert np.mean([a[:3] == b[:3] for a, b in zip(names, nearest, strict=True)]) > 0.8  # by chance: 0.07
+
+    assert not command("extract_ivectors ext data one")
+    names_of_one, ivectors_of_one = read_vectors(work / "one.scp")
+    assert names_of_one == names
+    np.testing.assert_allclose(ivectors_of_one, ivectors, rtol=0, atol=1e-5)
+
+
+def test_a_job_that_was_killed_is_done_again_and_the_others_are_not(work, shell):
+    shell("extract_ivectors --nj 2 ext data out", check=True)
+    whole, kept = (work / "out/embedding.scp").read_bytes(), (work / "out/embedding.1.ark").stat().st_mtime_ns
+    for name in (".done", "embedding.scp", "embedding.2.scp", "embedding.2.ark"):
+        (work / "out" / name).unlink()
+    shell("extract_ivectors --nj 2 ext data out", check=True)
+    assert (work / "out/embedding.1.ark").stat().st_mtime_ns == kept
+    assert (work / "out/embedding.scp").read_bytes() == whole
+    assert read_vectors(work / "out/embedding.scp")[1].shape == (len(UTTERANCES) - 1, IVECTOR_DIM)
+
+
+def test_a_limit_on_frames_draws_ivectors_to_the_prior(work, command):
+    lengths = []
+    for max_count in (0, 5):
+        assert not command(f"extract_ivectors --max-count {max_count} ext data at{max_count}")
+        lengths.append(np.linalg.norm(read_vectors(work / f"at{max_count}.scp")[1], axis=1))
+    assert (lengths[1] < lengths[0]).mean() > 0.9
+
+
+def test_an_extractor_for_other_features_is_refused_and_nothing_is_lost(work, shell, command):
+    (work / "out").mkdir()
+    for path in ("out/embedding.scp", "out/.begun", "out/.done"):
+        (work / path).write_text("{}\n")
+    wide = {name: np.zeros((50, DIM + 1), np.float32) for name in UTTERANCES}
+    kaldiio.save_ark(str(work / "data/wide.ark"), wide, scp=str(work / "data/feats.scp"))
+    refused(shell("extract_ivectors ext data out"), "features of 4 values", "ext/final.ie is for 3")
+    assert (work / "out/embedding.scp").read_text() == "{}\n"
+    assert "ubm/final.ubm is for 3" in command(f"train_ivector_extractor {OPTIONS} data ubm new")
+    assert not (work / "new").exists()
+
+
+def test_another_ubm_than_the_extractors_is_refused(work, command):
+    full = read_full_gmm(work / "ubm/final.ubm")
+    fewer = FullGmm(full.weights[1:], full.means[1:], full.covariances[1:])
+    write_full_gmm(work / "ext/final.ubm", fewer)
+    write_diagonal_gmm(work / "ext/final.dubm", fewer.diagonal())
+    message = "ext/final.ie: is for 4 Gaussians of 3 values, but final.ubm has 3 of 3"
+    assert message in command("extract_ivectors ext data out")
+
+
+def test_damaged_and_missing_files_are_one_line(work, command, shell):
+    content = (work / "ext/final.ie").read_bytes()
+    (work / "ext/final.ie").write_bytes(content[: len(content) // 2])
+    assert "truncated or damaged" in command("extract_ivectors ext data out")
+    assert not list(work.glob("out*"))
+    (work / "data/vad.scp").unlink()
+    refused(shell("extract_ivectors ext data out"), "data/vad.scp: no such file; run the stage that makes it first")
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [("--min-post 2", "min_post: 2.0 is out of range"), ("--ivector-dim 1", "--ivector-dim: 1 is out of range")],
+)
+def test_an_option_out_of_range_is_named(option, message, work, command):
+    assert message in command(f"train_ivector_extractor {OPTIONS} {option} data ubm new")
+    assert not (work / "new").exists()
