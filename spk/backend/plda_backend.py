@@ -36,7 +36,7 @@ class PldaBackend:
     plda: Plda
     description: dict[str, Any] = field(default_factory=dict)
 
-    def prepare(self, embeddings: NDArray[np.floating]) -> NDArray[np.floating]:
+    def __call__(self, embeddings: NDArray[np.floating]) -> NDArray[np.floating]:
         """Embeddings [N, D] -> what the PLDA is trained on, [N, L]."""
         return prepare(embeddings, self.transform, self.length_normalize)
 
@@ -142,7 +142,7 @@ def adapt_plda_backend(
         backend = replace(
             backend, transform=replace(backend.transform, mean=backend.transform.mean + centred.mean + offset)
         )
-    statistics = in_domain.statistics(backend.prepare)
+    statistics = in_domain.statistics(backend)
     description = backend.description | {
         "plda_dim": backend.plda.dim,
         "length_normalize": backend.length_normalize,
