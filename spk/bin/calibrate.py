@@ -16,7 +16,15 @@ from typing import Any
 import numpy as np
 
 from spk.backend.calibration import Calibration
-from spk.bin.calibration_inputs import add_options, check_needs, label_of, read_inputs, sides_of, utterances_of
+from spk.bin.calibration_inputs import (
+    add_options,
+    check_needs,
+    label_of,
+    read_center,
+    read_inputs,
+    sides_of,
+    utterances_of,
+)
 from spk.bin.command import command
 from spk.data.data_dir import count_and_name
 from spk.data.files import whole_file
@@ -49,7 +57,12 @@ def main() -> None:
     check_needs(options, description["quality"])
     trials = read_trials(options.trials)
     refuse_overlap(options, utterances_of(sides_of(trials, options)))
-    inputs = read_inputs(trials, options, description["quality"], description["duration_table"])
+    center = read_center(options, description["quality"])
+    if center is not None and not np.isclose(np.linalg.norm(center), description["cohort_length"], rtol=1e-5):
+        raise InputError(
+            f"{options.cohort}: another cohort than {options.calibration_dir} was trained with; give that one"
+        )
+    inputs = read_inputs(trials, options, description["quality"], description["duration_table"], center)
     llrs = Calibration(np.array(description["weights"]), description["offset"])(inputs)
     write_scores(options.out_scores, trials, llrs)
     label = "calibrated_" + "+".join([*backends, *description["quality"]])
@@ -74,7 +87,7 @@ def read_description(folder: Path) -> dict[str, Any]:
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
         sizes = len(description["weights"]), len(description["backends"]) + 2 * len(description["quality"])
-        float(description["offset"]), description["duration_table"]
+        float(description["offset"]), description["duration_table"], description["cohort_length"]
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; train it first (steps/train_calibration)") from None
     except (ValueError, KeyError, TypeError) as error:

@@ -119,15 +119,19 @@ def duration_table(options: argparse.Namespace) -> str:
 
 
 def read_inputs(
-    trials: Trials, options: argparse.Namespace, measures: Sequence[str], table: str | None
+    trials: Trials,
+    options: argparse.Namespace,
+    measures: Sequence[str],
+    table: str | None,
+    center: NDArray[np.float64] | None,
 ) -> NDArray[np.float64]:
     """[N, M] what the calibration weighs: the scores, then each quality measure, its smaller and its larger value.
 
-    `table` is the file that durations are read from. Raises: InputError for what is missing or not finite.
+    `table` is the file that durations are read from, `center` [D] the cohort's; None where no measure needs it. Raises:
+    InputError for what is missing or not finite.
     """
     scores = read_score_columns(trials, options.trials, options.scores)
     sides = sides_of(trials, options)
-    center = read_cohort(options) if "cohort" in measures else None
     measure_of = {
         "duration": lambda side: log_durations(Path(side.data) / table, side.models),
         "norm": lambda side: log_norms(side.embeddings, side.models),
@@ -137,6 +141,8 @@ def read_inputs(
     return np.concatenate([scores, *quality], axis=1)
 
 
-def read_cohort(options: argparse.Namespace) -> NDArray[np.float64]:
-    speakers = None if options.cohort_models is None else read_models(options.cohort_models)
-    return cohort_center(options.cohort, speakers)
+def read_center(options: argparse.Namespace, measures: Sequence[str]) -> NDArray[np.float64] | None:
+    """The `cohort_center` [D] of the cohort that the options name; None where no measure needs it."""
+    if "cohort" not in measures:
+        return None
+    return cohort_center(options.cohort, read_models(options.cohort_models) if options.cohort_models else None)

@@ -14,6 +14,8 @@ import logging
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from spk.backend.calibration import check_p_target, separates, train_calibration
 from spk.backend.quality import MEASURES
 from spk.bin.calibration_inputs import (
@@ -22,6 +24,7 @@ from spk.bin.calibration_inputs import (
     check_needs,
     duration_table,
     label_of,
+    read_center,
     read_inputs,
     sides_of,
     utterances_of,
@@ -61,7 +64,8 @@ def main() -> None:
 
     trials = read_trials(options.trials)
     table = duration_table(options) if "duration" in measures else None
-    inputs = read_inputs(trials, options, measures, table)
+    center = read_center(options, measures)
+    inputs = read_inputs(trials, options, measures, table, center)
     backends = [label_of(path) for path in options.scores]
     names = [*options.scores, *(f"{which} {measure}" for measure in measures for which in ("smaller", "larger"))]
     calibration = train_calibration(inputs, trials.is_target, p_target, names)
@@ -71,9 +75,10 @@ def main() -> None:
             "warning: every target trial scores above every non-target trial, so that no weights are the best "
             "and the log-likelihood ratios are too sure; calibrate on more trials, or harder ones"
         )
-    for path, weight in zip(options.scores, calibration.weights, strict=False):
-        if weight <= 0 and len(options.scores) == 1:
-            log.warning("warning: %s: its weight is negative: higher scores do not favour the same speaker", path)
+    if len(options.scores) == 1 and calibration.weights[0] <= 0:
+        log.warning(
+            "warning: %s: higher scores do not favour the same speaker, the weight is not positive", *options.scores
+        )
     utterances = sorted(utterances_of(sides_of(trials, options)))
     rates = error_rates(llrs[trials.is_target], llrs[~trials.is_target])
     description = {
@@ -84,6 +89,8 @@ def main() -> None:
         "backends": backends,
         "quality": measures,
         "duration_table": table,
+        # Tells one cohort from another, wherever its files lie.
+        "cohort_length": None if center is None else float(np.linalg.norm(center)),
         "num_trials": len(trials),
         "num_targets": int(trials.is_target.sum()),
         "num_utterances": len(utterances),

@@ -148,6 +148,8 @@ def test_quality_measures_are_weighed_beside_the_scores(work, shell):
     after = read_scores(work / "exp/one/scores_test_calibrated_cosine").values
     np.testing.assert_allclose(after - before, np.log(2) * sum(calibration["weights"][1:3]), atol=1e-9)
 
+    another = apply.replace("--cohort exp/one/embeddings_dev", "--cohort exp/two/embeddings_dev")
+    refused(shell(another), "exp/two/embeddings_dev: another cohort than exp/one/calibration was trained with")
     refused(shell(APPLY), "quality measure 'duration' needs --enroll-data; give it here as well")
     assert not (work / "exp/one/scores_test_calibrated_cosine").exists()
 
