@@ -34,7 +34,7 @@ def compare(
     Raises: InputError if there are no targets, no non-targets, a score is NaN, or fewer than 2 draws are asked for.
     """
     draws = draw_metrics([values_a, values_b], is_target, enroll_speakers, test_speakers, num_draws, seed)
-    errors = draws.standard_errors(*(each[:, 1] - each[:, 0] for each in (draws.by_speakers, draws.by_pairs)))
+    errors = draws.standard_errors(draws.drawn[:, 1] - draws.drawn[:, 0])
     return {
         "method": METHOD,
         "num_draws": num_draws,

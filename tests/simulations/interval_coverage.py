@@ -1,7 +1,7 @@
 """How often the confidence intervals of spk/metrics hold the truth, and how often the paired test errs: a simulation.
 
 Usage: python3 tests/simulations/interval_coverage.py [--model normal|embedding] [--num-speakers N]
-                            [--trials-per-speaker K] [--num-data 500] [--num-draws 200] [--seed 1] [--save FILE.npz]
+                            [--trials-per-speaker K] [--num-data 500] [--num-draws 200] [--seed 1]
 Data are drawn again and again: N new speakers of 10 to 30 utterances, K N trials of random pairs of utterances, half
 of them target trials, and two systems that score them; their errors are correlated and their true metrics equal.
   normal      a non-target score is u_a + u_b + r_i + r_j + e, a target score m + 2 u_a + v_a + r_i + r_j + e, of
@@ -124,32 +124,49 @@ def draw_trials(
 
 
 def intervals(draws: Draws) -> dict[str, list[list[list[float] | None]]]:
-    """{kind of interval: for each system, for each metric, [low, high]}"""
+    """{kind of interval: for each system, for each metric, [low, high]}; the last kind is what bootstrap() gives."""
+    scales = ["logit" if name == "eer" else "log" for name, _ in METRICS]
     found: dict[str, list] = {}
     for system, values in enumerate(draws.values):
-        of_speakers, of_pairs = draws.by_speakers[:, system], draws.by_pairs[:, system]
-        low, high = np.quantile(of_speakers, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
-        corrected = draws.standard_errors(of_speakers, of_pairs)
-        uncorrected = draws.standard_errors(of_speakers, 0 * of_pairs)
-        scales = ["logit" if name == "eer" else "log" for name, _ in METRICS]
-        linear = ["linear"] * len(scales)
+        drawn = draws.drawn[:, system]
+        errors = draws.standard_errors(drawn)
+        low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
 
-        def symmetric(centers: NDArray, errors: NDArray, scales: list[str]) -> list[list[float] | None]:
-            return [
-                interval(*each, draws.num_speakers, LEVEL, s) for *each, s in zip(centers, errors, scales, strict=True)
-            ]
+        def symmetric(scales: list[str], values: NDArray, errors: NDArray) -> list[list[float] | None]:
+            each_metric = zip(values, errors, scales, strict=True)
+            return [interval(*both, draws.num_speakers, LEVEL, scale) for *both, scale in each_metric]
 
-        bias = of_speakers.mean(axis=0) - values
         for kind, each in {
             "percentile": np.stack([low, high], axis=1).tolist(),
             "basic": np.stack([2 * values - high, 2 * values - low], axis=1).tolist(),
-            "standard error, log or logit": symmetric(values, uncorrected, scales),
-            "the same, pair noise once": symmetric(values, corrected, scales),
-            "the same, less the bias": symmetric(values - bias, corrected, scales),
-            "standard error, linear, pair noise once": symmetric(values, corrected, linear),
+            "t, linear": symmetric(["linear"] * len(scales), values, errors),
+            "t, log or logit": symmetric(scales, values, errors),
+            "**t, log or logit, less bias**": draws.intervals(system, LEVEL),
         }.items():
             found.setdefault(kind, []).append(each)
     return found
+
+
+def table(true_values: NDArray[np.float64], data: list[Draws]) -> str:
+    """Of all data: how often each kind of interval holds the true values, and how often the paired test finds a lie."""
+    names = [name if p_target is None else f"{name}({p_target})" for name, p_target in METRICS]
+    held: dict[str, list[NDArray[np.bool_]]] = {}
+    found_different = []
+    for draws in data:
+        for kind, of_systems in intervals(draws).items():
+            limits = np.array([[each or (np.nan, np.nan) for each in one] for one in of_systems])
+            held.setdefault(kind, []).append((limits[..., 0] <= true_values) & (true_values <= limits[..., 1]))
+        errors = draws.standard_errors(draws.drawn[:, 0] - draws.drawn[:, 1])
+        reach = stats.t.ppf((1 + LEVEL) / 2, draws.num_speakers - 1)
+        found_different.append(np.abs(draws.values[0] - draws.values[1]) > reach * errors)
+    rows = {
+        "true value": [f"{value:.4f}" for value in true_values],
+        "mean of the data": [f"{value:.4f}" for value in np.mean([draws.values for draws in data], axis=(0, 1))],
+        **{kind: [f"{100 * share:.1f}" for share in np.mean(rows, axis=(0, 1))] for kind, rows in held.items()},
+        "paired test finds": [f"{100 * share:.1f}" for share in np.mean(found_different, axis=0)],
+    }
+    lines = [f"| | {' | '.join(names)} |", f"|---|{'---|' * len(names)}"]
+    return "\n".join([*lines, *(f"| {label} | {' | '.join(cells)} |" for label, cells in rows.items())])
 
 
 def main() -> None:
@@ -160,54 +177,19 @@ def main() -> None:
     parser.add_argument("--num-data", type=int, default=500)
     parser.add_argument("--num-draws", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--save", metavar="FILE.npz", help="keep the draws, to try other kinds of interval on them")
     options = parser.parse_args()
     random = np.random.default_rng(options.seed)
     model = {"normal": NormalModel, "embedding": EmbeddingModel}[options.model](random)
     true_values, (slope, offset) = truth(model)
-
-    held: dict[str, list[NDArray[np.bool_]]] = {}
-    found_different, all_draws = {False: [], True: []}, []
-    for data in tqdm(range(options.num_data), mininterval=10):
+    data = []
+    for number in tqdm(range(options.num_data), mininterval=10):
         speaker_of, enroll, test = draw_trials(random, options.num_speakers, options.trials_per_speaker)
         systems = [slope * scores + offset for scores in model.scores(speaker_of, enroll, test)]
         a, b = speaker_of[enroll], speaker_of[test]
-        draws = draw_metrics(systems, a == b, a, b, options.num_draws, data)
-        all_draws.append(draws)
-        for kind, of_systems in intervals(draws).items():
-            holds = [
-                [each is not None and each[0] <= value <= each[1] for each, value in zip(one, true_values, strict=True)]
-                for one in of_systems
-            ]
-            held.setdefault(kind, []).append(np.mean(holds, axis=0))
-        differences = draws.values[0] - draws.values[1]
-        of_speakers, of_pairs = (each[:, 0] - each[:, 1] for each in (draws.by_speakers, draws.by_pairs))
-        reach = stats.t.ppf((1 + LEVEL) / 2, draws.num_speakers - 1)
-        for corrected, found in found_different.items():
-            errors = draws.standard_errors(of_speakers, of_pairs * corrected)
-            found.append(np.abs(differences) > reach * errors)
-
-    if options.save:
-        np.savez(
-            options.save,
-            true_values=true_values,
-            **{each: [getattr(draws, each) for draws in all_draws] for each in ("values", "by_speakers", "by_pairs")},
-        )
-    names = [name if p_target is None else f"{name}({p_target})" for name, p_target in METRICS]
-    print(
-        f"model {options.model}, {options.num_speakers} speakers, {options.trials_per_speaker} trials a speaker, ",
-        end="",
-    )
-    print(f"{options.num_data} data, {options.num_draws} draws, seed {options.seed}\n")
-    print(f"| | {' | '.join(names)} |\n|---|{'---|' * len(names)}")
-    print(f"| true value | {' | '.join(f'{value:.4f}' for value in true_values)} |")
-    means = np.mean([draws.values for draws in all_draws], axis=(0, 1))
-    print(f"| mean of the data | {' | '.join(f'{value:.4f}' for value in means)} |")
-    for kind, rows in held.items():
-        print(f"| {kind} | {' | '.join(f'{100 * share:.1f}' for share in np.mean(rows, axis=0))} |")
-    for corrected, rows in found_different.items():
-        label = f"paired test{', pair noise once' * corrected}: found different"
-        print(f"| {label} | {' | '.join(f'{100 * share:.1f}' for share in np.mean(rows, axis=0))} |")
+        data.append(draw_metrics(systems, a == b, a, b, options.num_draws, number))
+    size = f"{options.num_speakers} speakers, {options.trials_per_speaker} trials a speaker"
+    print(f"model {options.model}, {size}, {options.num_data} data, {options.num_draws} draws, seed {options.seed}\n")
+    print(table(true_values, data))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spk.data.trials import read_trials
+from spk.data.trials import read_trials, trial_speakers
 from spk.errors import InputError
 
 
@@ -89,6 +89,28 @@ def test_a_faulty_list_is_refused_with_its_line(write, text, message):
 def test_a_missing_list_is_named(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         read_trials(tmp_path / "nowhere")
+
+
+def test_speakers_are_found_for_both_sides(write):
+    trials = read_trials(write("x-1 y-1 nontarget\nx-1 x-2 target\ny-1 x-2 nontarget\n"))
+    enroll, test, names = trial_speakers(trials, {"x-1": "x", "x-2": "x", "y-1": "y", "z-1": "z"})
+    assert [names[index] for index in enroll] == ["x", "x", "y"]
+    assert [names[index] for index in test] == ["y", "x", "x"]
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"x-1": "x"}, "2 of 3 utterances have no speaker, as 'y-1'"),
+        ({"x-1": "x", "x-2": "w", "y-1": "y"}, "line 2, 'x-1 x-2', is target, but its speakers are 'x' and 'w'; 1 "),
+        ({"x-1": "x", "x-2": "x", "y-1": "x"}, "line 1, 'x-1 y-1', is nontarget, but its speakers are 'x' and 'x'; 2 "),
+    ],
+)
+def test_speakers_that_are_missing_or_contradict_the_labels_are_refused(write, table, message):
+    trials = read_trials(write("x-1 y-1 nontarget\nx-1 x-2 target\ny-1 x-2 nontarget\n"))
+    with pytest.raises(InputError) as error:
+        trial_speakers(trials, table)
+    assert message in str(error.value)
 
 
 NAMES = st.text(st.characters(min_codepoint=33, exclude_categories=["Z", "C"]), min_size=1, max_size=4)
