@@ -15,6 +15,7 @@ MIN_OCCUPANCY = 100  # frames: a Gaussian with no more is not estimated
 VARIANCE_FLOOR = 0.001  # of the eigenvalues of a covariance
 MAX_CONDITION = 1e4
 NEGLIGIBLE = 1e-9  # posteriors that no sum in float32 would notice
+ROWS_OF_GAUSSIAN = 2000  # frames in one matrix product, on average: what fits a processor's cache
 
 
 class FullStatistics:
@@ -30,6 +31,11 @@ class FullStatistics:
 
     def add(self, frames: Tensor, diagonal: DiagonalGmm, num_gselect: int) -> None:
         """frames [T, D]; the posteriors are among the `num_gselect` Gaussians that are likeliest by `diagonal`."""
+        num_selected = min(num_gselect, diagonal.num_gaussians)
+        for part in frames.split(max(1, ROWS_OF_GAUSSIAN * diagonal.num_gaussians // num_selected)):
+            self._add(part, diagonal, num_selected)
+
+    def _add(self, frames: Tensor, diagonal: DiagonalGmm, num_gselect: int) -> None:
         _, index = select_gaussians(diagonal, frames, num_gselect)
         scores = self.gmm.log_likelihoods(frames, index)
         posteriors = scores.softmax(dim=1)

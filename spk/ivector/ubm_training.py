@@ -109,6 +109,8 @@ class UbmTraining:
         config, total = self.config, self.config.num_init_iters
         if self.last("init") != total:
             frames = self.reader.sample(config.num_frames, config.seed)
+            if len(frames) == 0:
+                raise InputError(f"{self.reader.features.scp.path}: no utterance has a voiced frame; look at vad.scp")
             if len(frames) < MIN_OCCUPANCY * config.num_gauss:
                 raise InputError(
                     f"{self.reader.features.scp.path}: {len(frames)} voiced frames are too few for {config.num_gauss} "
@@ -159,14 +161,12 @@ class UbmTraining:
             self.write("full", iteration, gmm)
 
     def over_all_data(self, what: str, statistics: DiagonalStatistics | FullStatistics, *arguments: Any) -> Progress:
-        """Add the frames of all utterances to `statistics`, block by block. InputError where there is none."""
+        """Add the frames of all utterances to `statistics`, block by block."""
         with Progress(what, len(self.reader), "utterances") as progress:
             for block in self.reader.blocks(self.config.subsample):
                 if len(block.frames):
                     statistics.add(block.frames, *arguments)
                 progress.update(len(block.utterances))
-        if statistics.num_frames == 0:
-            raise InputError(f"{self.reader.features.scp.path}: no utterance has a voiced frame; look at vad.scp")
         return progress
 
     def report(self, progress: Progress, statistics: DiagonalStatistics | FullStatistics, num_gaussians: int) -> None:
