@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spk.backend.embedding_reader import embedding_scp
-from spk.backend.models import Models, read_models
+from spk.backend.models import Models, read_models, utterances_alone
 from spk.data.data_dir import read_table
 from spk.errors import InputError
 
@@ -37,8 +37,7 @@ def read_cohort(directory: str | os.PathLike[str], models_path: str | os.PathLik
     """
     utterances = list(read_table(embedding_scp(directory)))
     if models_path is None:
-        rows = np.arange(len(utterances) + 1)
-        return Cohort(os.fspath(directory), Models(utterances, utterances, rows[:-1], rows), [])
+        return Cohort(os.fspath(directory), utterances_alone(utterances), [])
     models, embedded = read_models(models_path), set(utterances)
     is_absent = np.array([utterance not in embedded for utterance in models.utterances])
     if is_absent.all():

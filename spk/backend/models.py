@@ -68,6 +68,12 @@ def collected(names: list[str], utterances: list[str], owners: NDArray[np.int64]
     return Models(names, [utterances[index] for index in used.tolist()], members, starts)
 
 
+def utterances_alone(utterances: Sequence[str]) -> Models:
+    """Each of these distinct utterances as a model of its own."""
+    rows = np.arange(len(utterances) + 1)
+    return Models(list(utterances), list(utterances), rows[:-1], rows)
+
+
 class UnknownModels(InputError):
     """Models that are asked for and not defined: `models`."""
 

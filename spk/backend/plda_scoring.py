@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from spk.backend.cosine import dot_products
 from spk.backend.lda import LinearTransform, read_transform
+from spk.backend.length import length_sqrt_dim
 from spk.backend.plda import Plda
 from spk.backend.plda_files import read_plda
 from spk.backend.registry import BACKENDS, PAIRS_PER_BLOCK, blocks_of_rows
@@ -143,7 +144,7 @@ class PldaScoring:
         vectors = vectors.astype(np.float64)
         if self.scale_lengths:
             with np.errstate(divide="ignore", invalid="ignore"):  # a vector of length 0 becomes NaN
-                vectors *= np.sqrt(vectors.shape[1]) / np.linalg.norm(vectors, axis=1, keepdims=True)
+                vectors = length_sqrt_dim(vectors)
         return self.plda.project(vectors, counts, self.normalize_length, self.simple)
 
 

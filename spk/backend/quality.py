@@ -10,7 +10,6 @@ magnitudes and the mean of the similarities.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,12 +28,6 @@ DURATION_TABLES = ("utt2num_frames", "utt2dur")  # of a data directory: duration
 def smaller_and_larger(enroll: NDArray[np.float64], test: NDArray[np.float64]) -> NDArray[np.float64]:
     """A measure of both sides of the trials, [N] and [N] -> [N, 2]; the same when the sides change places."""
     return np.stack([np.minimum(enroll, test), np.maximum(enroll, test)], axis=1)
-
-
-def utterances_alone(utterances: Sequence[str]) -> Models:
-    """Each of these distinct utterances as a model of its own."""
-    count = len(utterances)
-    return Models(list(utterances), list(utterances), np.arange(count), np.arange(count + 1))
 
 
 def log_durations(path: str | os.PathLike[str], models: Models) -> NDArray[np.float64]:

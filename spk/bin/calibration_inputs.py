@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from spk.backend.models import Models, UnknownModels, read_models
+from spk.backend.models import Models, UnknownModels, read_models, utterances_alone
 from spk.backend.quality import (
     DURATION_TABLES,
     cohort_center,
@@ -19,7 +19,6 @@ from spk.backend.quality import (
     log_durations,
     log_norms,
     smaller_and_larger,
-    utterances_alone,
 )
 from spk.data.scores import read_scores, scores_of_trials
 from spk.data.trials import Trials

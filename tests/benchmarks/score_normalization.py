@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from spk.backend import BACKENDS
 from spk.backend.cohort import Cohort
 from spk.backend.length import unit_length
-from spk.backend.models import Models
+from spk.backend.models import utterances_alone
 from spk.backend.scoring import Normalization, Side, normalize
 
 SLOW_TRIALS = 500  # more take as long per trial
@@ -49,8 +49,7 @@ def main() -> None:
     scores = backend.score(table, table, enroll, test)
     names = [str(row) for row in range(options.utterances)]
     sides = Side(names, table, enroll), Side(names, table, test)
-    rows = np.arange(options.cohort + 1)
-    members = Models([f"c{row}" for row in rows[:-1]], [f"c{row}" for row in rows[:-1]], rows[:-1], rows)
+    members = utterances_alone([f"c{row}" for row in range(options.cohort)])
     normalization = Normalization("as", Cohort("drawn", members, []), options.top_n)
 
     times, memory = [], 0

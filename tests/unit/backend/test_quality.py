@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spk.backend.models import Models
+from spk.backend.models import Models, utterances_alone
 from spk.backend.quality import (
     cohort_center,
     cohort_cosines,
     log_durations,
     log_norms,
     smaller_and_larger,
-    utterances_alone,
 )
 from spk.embed.write import write_embeddings
 from spk.errors import InputError
