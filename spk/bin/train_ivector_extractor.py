@@ -1,9 +1,9 @@
 """Train an i-vector extractor, or go on where a killed run stopped.
 
 Usage: python3 -m spk.bin.train_ivector_extractor [options] DATA UBM_DIR EXTRACTOR_DIR
-EXTRACTOR_DIR gets N.ie after iteration N (0.ie: the first guess), final.ie, which is the last of them, what
-extract_ivectors needs beside it (final.ubm, final.dubm, frames.yaml, posteriors.yaml), and missing: the utterances
-without voiced frames.
+EXTRACTOR_DIR gets N.ie after iteration N (0.ie: the first guess) in place of the one before, final.ie, a copy of the
+last of them, what extract_ivectors needs beside it (final.ubm, final.dubm, frames.yaml, posteriors.yaml), and missing:
+the utterances without voiced frames.
 """
 
 from __future__ import annotations
@@ -109,6 +109,8 @@ def iterate(extractor_dir: Path, iteration: int, num_iters: int, reader) -> None
     before = log_likelihood(extractor, statistics)
     result = update(extractor, statistics)
     write_extractor(extractor_dir / f"{iteration}.ie", result.extractor)
+    for earlier in range(iteration):
+        (extractor_dir / f"{earlier}.ie").unlink(missing_ok=True)
     log.info(
         "iteration %d of %d: %.4f nats a frame before it, %d utterances; prior offset %.4f, %d Gaussians with too few "
         "frames, %d floored variances; %.0f s",

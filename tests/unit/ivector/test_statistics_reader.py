@@ -108,6 +108,8 @@ def test_the_configuration_is_kept_and_checked(tmp_path):
     config = PosteriorConfig(num_gselect=7, min_post=0.1, posterior_scale=0.5)
     write_posterior_config(tmp_path, config)
     assert read_posterior_config(tmp_path) == config
+    (tmp_path / "posteriors.yaml").write_text("{}\n")
+    assert read_posterior_config(tmp_path) == PosteriorConfig(20, 0.025, 1.0)  # as Kaldi's recipe
     (tmp_path / "posteriors.yaml").write_text("num_gselect: 0\n")
     with pytest.raises(InputError, match=r"posteriors\.yaml: posteriors\.num_gselect: 0 is out of range"):
         read_posterior_config(tmp_path)
