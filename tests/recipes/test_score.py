@@ -212,6 +212,19 @@ def test_plda_models_and_a_cohort_from_end_to_end_and_the_second_time_nothing(pl
     assert not missing.exists()
 
 
+def test_embeddings_that_are_to_be_scored_by_plda_need_its_model_and_take_its_options(plda_work, shell):
+    folder = plda_work / "exp/net/embeddings_test"
+    (folder / "evaluation.yaml").write_text("backend: {name: plda, normalize_length: false}\n")
+    refused(shell(SCORE), "plda is trained on embeddings: give --backend-dir (steps/train_plda)")
+    told = SCORE.replace("score ", "score --backend-dir exp/net/backend_plda ", 1)
+    asked = told.replace("score ", "score --backend plda --normalize-length false ", 1).replace("_cosine", "_asked")
+    shell(f"{told}; {asked}", check=True)
+    scores = (plda_work / "exp/net/scores_test_cosine").read_bytes()
+    assert scores == (plda_work / "exp/net/scores_test_asked").read_bytes()
+    shell(asked.replace("length false", "length true"), check=True)
+    assert scores != (plda_work / "exp/net/scores_test_asked").read_bytes()
+
+
 def test_plda_scores_are_written_in_full_precision(plda_work, shell):
     plain = SCORE_PLDA.replace("--norm as --top-n 3 --cohort exp/net/embeddings_cohort --cohort-models cohort ", "")
     shell(plain, check=True)
