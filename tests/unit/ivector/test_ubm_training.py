@@ -1,4 +1,4 @@
-"""Training of the UBM: it learns, carries on after a kill with the same bytes, and says when there is too little data."""
+"""Training of the UBM: it learns, carries on after a kill with the same bytes, and refuses too little data."""
 
 from __future__ import annotations
 
