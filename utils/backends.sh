@@ -5,29 +5,47 @@
 #   lda_cosine         cosine after linear discriminant analysis
 #   plda               LDA, length normalisation and PLDA
 # Behind each of them may stand _z, _t, _s or _as: its scores normalised by those against the training speakers.
+#   calibrated_own     log-likelihood ratios, by logistic regression on the training speakers that training held out
 
 # Choose the system folder $1, whose own back-end is $2 (or it has none: ""), for the functions below. Sets rows, each once:
-# own stands for $2.
+# own stands for $2. $3: the trained network whose held-out speakers calibrate; without it calibrated_own is left out.
 use_system() {
   local name base norm
-  system=$1 own=$2 rows=()
+  system=$1 own=$2 network=${3:-} rows=()
   for name in ${backends//,/ }; do
     norm=$(norm_of "$name")
     base=${name%"$norm"}
-    case ${base/#own/${own:+own}} in
-      own | cosine | euclidean | lda_cosine | plda) ;;
-      *)
-        echo "$0: error: --backends: no back-end is named '$name'; known: own, cosine, euclidean, lda_cosine, plda, each also with _z, _t, _s or _as" >&2
-        exit 1
+    case $base in
+      cosine | euclidean | lda_cosine | plda) ;;
+      own) if [ -z "$own" ]; then _unknown_row "$name"; fi ;;
+      calibrated_own)
+        if [ -n "$norm" ] || [ -z "$own" ]; then _unknown_row "$name"; fi
+        if [ "$own" = plda ]; then
+          echo "$0: error: --backends: calibrated_own goes with cosine and euclidean: PLDA learns from the held-out speakers, too" >&2
+          exit 1
+        fi
+        if [ -z "$network" ]; then continue; fi
+        _add_row own
         ;;
+      *) _unknown_row "$name" ;;
     esac
     if [ "$base" = "$own" ]; then base=own; fi
-    if [[ " ${rows[*]} " != *" $base$norm "* ]]; then rows+=("$base$norm"); fi
+    _add_row "$base$norm"
   done
   if [ ${#rows[@]} -eq 0 ]; then
-    echo "$0: error: --backends is empty; give at least own" >&2
+    echo "$0: error: --backends is empty; give at least ${own:+own or }plda" >&2
     exit 1
   fi
+}
+
+_add_row() {
+  if [[ " ${rows[*]} " != *" $1 "* ]]; then rows+=("$1"); fi
+}
+
+_unknown_row() {
+  local known=${own:+own, calibrated_own, }
+  echo "$0: error: --backends: no back-end is named '$1'; known: ${known}cosine, euclidean, lda_cosine, plda, also with _z, _t, _s or _as" >&2
+  exit 1
 }
 
 # plda_as -> _as; plda -> nothing
@@ -40,7 +58,7 @@ norm_of() {
 # Does any row learn from the training speakers' embeddings?
 rows_learn() {
   local row
-  for row in "${rows[@]/#own/$own}"; do
+  for row in "${rows[@]/own/$own}"; do
     if [ "$row" != cosine ] && [ "$row" != euclidean ]; then return 0; fi
   done
   return 1
@@ -49,17 +67,22 @@ rows_learn() {
 # The score files of the trials $2 of test directory $1, one for each row.
 row_scores() {
   local row
-  for row in "${rows[@]/#own/$own}"; do echo "$system/scores_$(name_of_trials "$1" "$2")_$row"; done
+  for row in "${rows[@]/own/$own}"; do echo "$system/scores_$(name_of_trials "$1" "$2")_$row"; done
 }
 
 # Train what the rows need on the data directory $1 of the training speakers.
 train_backends() {
   local row embeddings
   embeddings=$system/embeddings_$(basename "$1")
-  for row in "${rows[@]/#own/$own}"; do
+  for row in "${rows[@]/own/$own}"; do
     case $row in
       lda_cosine*) train_lda --lda-dim "$lda_dim" "$1" "$embeddings" "$system/backend_lda" ;;
       plda*) train_plda --lda-dim "$lda_dim" "$1" "$embeddings" "$system/backend_plda" ;;
+      calibrated_*)
+        held_out_trials "$network" "$1" "$system/held_out"
+        score "$system/held_out/trials" "$embeddings" "$embeddings" "$system/held_out/scores"
+        train_calibration "$system/held_out/trials" "$system/calibration" "$system/held_out/scores"
+        ;;
     esac
   done
 }
@@ -77,21 +100,25 @@ cohort_size() {
 
 # Score a list by every row: training speakers' data directory, trials, data directories of the enrolled side and the tests.
 score_by_rows() {
-  local train=$1 trials=$2 enroll=$3 test=$4 row norm options
+  local train=$1 trials=$2 enroll=$3 test=$4 row norm options scores
+  scores=$system/scores_$(name_of_trials "$test" "$trials")
   for row in "${rows[@]}"; do
+    if [ "$row" = calibrated_own ]; then
+      calibrate "$system/calibration" "$trials" "${scores}_calibrated_$own" "${scores}_$own"
+      continue
+    fi
     norm=$(norm_of "$row")
     case ${row%"$norm"} in
       own) options=() ;;
       lda_cosine) options=(--backend cosine --backend-dir "$system/backend_lda") ;;
       *) options=(--backend "${row%"$norm"}") ;;
     esac
-    row=${row/#own/$own}
+    row=${row/own/$own}
     if [ "${row%"$norm"}" = plda ]; then options+=(--backend-dir "$system/backend_plda"); fi
     if [ -n "$norm" ]; then
       options+=(--norm "${norm#_}" --cohort "$system/embeddings_$(basename "$train")" --cohort-models "$train/spk2utt")
     fi
     if [ "$norm" = _as ]; then options+=(--top-n "$(cohort_size "$train")"); fi
-    score "${options[@]}" "$trials" "$system/embeddings_$(basename "$enroll")" "$system/embeddings_$(basename "$test")" \
-      "$system/scores_$(name_of_trials "$test" "$trials")_$row"
+    score "${options[@]}" "$trials" "$system/embeddings_$(basename "$enroll")" "$system/embeddings_$(basename "$test")" "${scores}_$row"
   done
 }

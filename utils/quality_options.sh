@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # Sourced by steps/train_calibration and steps/calibrate: the options that say what quality measures are taken from, as
 # words for the command (quality_options) and as the files that they stand for (quality_inputs).
+. made_from.sh
 quality_options=() quality_inputs=()
 for option in enroll_data test_data enroll_dir test_dir cohort cohort_models enroll_models; do
   given=${!option}
@@ -13,9 +14,7 @@ for option in enroll_data test_data enroll_dir test_dir cohort cohort_models enr
         if [ -f "$given/$table" ]; then quality_inputs+=("$given/$table"); fi
       done
       ;;
-    *) # What a directory was made from says more than what it holds; embeddings from elsewhere have no such stamp.
-      if [ -f "$given/.done" ]; then quality_inputs+=("$given/.done"); else quality_inputs+=("$given/embedding.scp"); fi
-      ;;
+    *) quality_inputs+=("$(made_from "$given" embedding.scp)") ;;
   esac
 done
 unset option given table

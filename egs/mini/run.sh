@@ -12,7 +12,7 @@
 #   --exp DIR              the trained system (default exp/<corpus>/<config and what the command line changes>)
 #   --baseline DIR         the statistics that it is compared with (default exp/<corpus>/statistics)
 #   --backends NAME,...    rows of the table (default own,lda_cosine,plda,own_as): own is what the config names; cosine, euclidean,
-#                          lda_cosine, plda; behind each _z, _t, _s or _as: normalised by scores against the training speakers
+#                          lda_cosine, plda; behind each _z, _t, _s or _as: normalised by scores against the training speakers; calibrated_own
 #   --lda-dim N            dimensions that lda_cosine and plda keep (default auto: as many as there are, at most 200)
 #   --top-n N              training speakers that normalise with _as, those that score highest (default auto: 300, at most a third)
 #   --init-from EXP        another trained system, whose network this one starts from
@@ -41,7 +41,7 @@ data=${data:-data/$name}
 exp=${exp:-exp/$name/$(name_of_system "$config" "${overrides[@]}")}
 baseline=${baseline:-exp/$name/statistics}
 . check_system.sh # evaluation, backend
-use() { if [ "$1" = "$baseline" ]; then use_system "$1" cosine; else use_system "$1" "$backend"; fi; }
+use() { if [ "$1" = "$baseline" ]; then use_system "$1" cosine; else use_system "$1" "$backend" "$exp"; fi; }
 use "$exp" # are --backends known?
 
 if [ -z "$corpus" ] && in_stage 0 "speech by espeak-ng -> $espeak"; then

@@ -12,7 +12,7 @@
 #   --loss.margin 0.3           without --model: any key of the config on the command line wins over the file; keys of its
 #                               section evaluation also with --model: --evaluation.crops 10
 #   --backends NAME,...         rows of the table (default own): own is what the config names; cosine, euclidean, lda_cosine, plda; behind
-#                               each _z, _t, _s or _as: normalised by scores against the training speakers
+#                               each _z, _t, _s or _as: normalised by scores against the training speakers; calibrated_own
 #   --lda-dim N                 dimensions that lda_cosine and plda keep (default auto: as many as there are, at most 200)
 #   --top-n N                   training speakers that normalise with _as, those that score highest (default auto: 300, at most a third)
 #   --stage N                   begin with this stage (default 0)
@@ -69,8 +69,8 @@ mapfile -t evaluated < <(printf '%s\n' "${test_sets[@]}" "${enroll_sets[@]}" | s
 if in_stage 1 "check the data directories"; then
   for set in "$train_data" "${evaluated[@]}"; do validate_data_dir.sh --no-feats "$set"; done
 fi
-. check_system.sh            # evaluation, backend
-use_system "$exp" "$backend" # rows
+. check_system.sh                     # evaluation, backend
+use_system "$exp" "$backend" "$model" # rows
 if rows_learn; then embedded=("$train_data" "${evaluated[@]}"); else embedded=("${evaluated[@]}"); fi
 check_disjoint_speakers "$train_data" "${evaluated[@]}"
 if [ "$model" = "$exp" ]; then sets=("$train_data" "${evaluated[@]}"); else sets=("${embedded[@]}"); fi

@@ -9,7 +9,7 @@
 #   --config FILE             the system (default conf/fast_resnet34_dam.yaml)
 #   --loss.margin 0.3         any key of the config on the command line wins over the file; so do --seed 2, --batch.size 64
 #   --backends NAME,...       rows of the table (default own): own is what the config names; cosine, euclidean, lda_cosine, plda; behind
-#                             each _z, _t, _s or _as: normalised by scores against the training speakers
+#                             each _z, _t, _s or _as: normalised by scores against the training speakers; calibrated_own
 #   --lda-dim N               dimensions that lda_cosine and plda keep (default auto: as many as there are, at most 200)
 #   --top-n N                 training speakers that normalise with _as, those that score highest (default auto: 300, at most a third)
 #   --stage N                 begin with this stage (default 0)
@@ -46,8 +46,8 @@ exp=${exp:-exp/$(basename "$train_data")/$(name_of_system "$config" "${overrides
 if in_stage 1 "check the data directories"; then
   for set in "$train_data" "${test_sets[@]}"; do validate_data_dir.sh --no-feats "$set"; done
 fi
-. check_system.sh            # evaluation, backend
-use_system "$exp" "$backend" # rows
+. check_system.sh                   # evaluation, backend
+use_system "$exp" "$backend" "$exp" # rows
 if rows_learn; then embedded=("$train_data" "${test_sets[@]}"); else embedded=("${test_sets[@]}"); fi
 check_disjoint_speakers "$train_data" "${test_sets[@]}"
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from spk.backend import BACKENDS
 from spk.config import SystemConfig, load_system, read_yaml
 from spk.errors import InputError
 from spk.feats import FRONT_ENDS
@@ -170,14 +171,19 @@ def test_classification_has_batches_of_200_and_metric_learning_the_largest_that_
         assert system.batch.size == (200 if single else "auto"), name
 
 
-def test_only_the_prototypical_loss_is_scored_by_unnormalised_distances():
+def test_a_system_is_scored_by_what_its_row_says():
+    """Cosine, but for the prototypical loss, which measures distances itself, and the rows of A-softmax and PLDA."""
+    special = {
+        "prototypical": {"name": "euclidean", "length_normalize": False},
+        "a_softmax": BACKENDS.check("", "plda"),
+    }
     for name, system in SYSTEMS.items():
-        raw = {"name": "euclidean", "length_normalize": False}
-        assert system.evaluation.backend == (raw if system.loss["name"] == "prototypical" else {"name": "cosine"}), name
+        assert system.evaluation.backend == special.get(system.loss["name"], {"name": "cosine"}), name
 
 
 def test_systems_of_the_margin_paper_train_alike_from_scratch():
-    assert_all_alike(FROM_SCRATCH, "optimizer", "schedule", "train", "validation", "evaluation", "init_from", "seed")
+    assert_all_alike(FROM_SCRATCH, "optimizer", "schedule", "train", "validation", "init_from", "seed")
+    assert_all_alike(FROM_SCRATCH, "evaluation", without=("evaluation.backend",))
     assert_all_alike(FROM_SCRATCH, "batch", without=("batch.crop_frames",))
     crops = {name: system.batch.crop_frames for name, system in FROM_SCRATCH.items()}
     assert crops.pop("thin_resnet34_ghostvlad_softmax") == 250
@@ -204,8 +210,14 @@ def test_the_two_readings_of_cai_et_als_network_differ_in_the_network_alone():
 def test_a_system_has_the_front_end_that_its_own_file_describes(path):
     described = FRONT_ENDS.check("features", read_yaml(path))
     for name, system in SYSTEMS.items():
-        if system.features["name"] == described["name"]:
+        if system.features["name"] == described["name"] and path.stem != "ivector_mfcc":
             assert system.features == described, name
+
+
+def test_the_ivector_system_has_a_front_end_of_its_own():
+    described = FRONT_ENDS.check("features", read_yaml(CONF / "ivector_mfcc.yaml"))
+    assert (described["name"], described["num_ceps"], described["use_energy"]) == ("kaldi_mfcc", 24, True)
+    assert "features=conf/ivector_mfcc.yaml" in (CONF.parent / "ivector.sh").read_text()
 
 
 def test_the_documentation_names_every_network():
