@@ -8,7 +8,7 @@
 #   calibrated_own     log-likelihood ratios, by logistic regression on the training speakers that training held out
 
 # Choose the system folder $1, whose own back-end is $2 (or it has none: ""), for the functions below. Sets rows, each once:
-# own stands for $2. $3: the trained network whose held-out speakers calibrate; without it calibrated_own is left out.
+# own stands for $2. $3: the trained network whose held-out speakers calibrate; without it calibrated_own is own.
 use_system() {
   local name base norm
   system=$1 own=$2 network=${3:-} rows=()
@@ -24,8 +24,8 @@ use_system() {
           echo "$0: error: --backends: calibrated_own goes with cosine and euclidean: PLDA learns from the held-out speakers, too" >&2
           exit 1
         fi
-        if [ -z "$network" ]; then continue; fi
         _add_row own
+        if [ -z "$network" ]; then continue; fi
         ;;
       *) _unknown_row "$name" ;;
     esac

@@ -94,10 +94,26 @@ def test_the_table_has_both_systems_by_every_back_end(finished):
     assert {row["backend"] for row in json.loads((finished.exp / "report/results.json").read_text())} == set(rows)
 
 
-def test_rows_are_chosen_by_name_and_each_is_scored_once(finished):
-    succeeds(finished([5, 6], "--backends=own,cosine,lda_cosine_s,own_z", "--top-n=4"))
-    made = {name.rpartition("test_buzz_")[2] for name in finished.scores()}
-    assert {"lda_cosine_s", "cosine_z"} <= made
+@pytest.mark.parametrize(
+    ("backends", "more"),
+    [
+        (
+            "own,cosine,lda_cosine_s,own_z",
+            {"exp lda_cosine_s", "exp cosine_z", "statistics lda_cosine_s", "statistics cosine_z"},
+        ),
+        ("calibrated_own", {"exp calibrated_cosine"}),  # the statistics have no speakers held out
+    ],
+)
+def test_rows_are_chosen_by_name_and_each_is_scored_once(finished, backends, more):
+    before = finished.made()
+    succeeds(finished([5, 6], f"--backends={backends}"))
+    rows = json.loads((finished.exp / "report/results.json").read_text())
+    known = {"cosine", "lda_cosine", "plda", "cosine_as"}
+    assert {f"{row['system']} {row['backend']}" for row in rows if row["backend"] not in known} == more
+    assert len(rows) == 2 * len(known) + len(more)
+    for name in finished.made().keys() - before.keys():
+        (finished.folder / name).unlink()
+    succeeds(finished([6]))
 
 
 def test_an_unknown_row_is_refused_before_anything_is_made(tmp_path, corpus):
