@@ -96,4 +96,5 @@ def histogram_plot(
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> None:
     with whole_file(path, "wb") as file:
-        figure.savefig(file, format="png", dpi=120, metadata={"Software": None})  # no version: same bytes
+        no_version = {"Software": None}  # the same bytes from any
+        figure.savefig(file, format="png", dpi=120, bbox_inches="tight", metadata=no_version)
