@@ -7,14 +7,13 @@ adapts it.
 
 from __future__ import annotations
 
-import argparse
 import logging
 from pathlib import Path
 from typing import Annotated
 
 from spk.backend.plda_backend import adapt_plda_backend, write_backend
 from spk.backend.training_set import unlabelled_set
-from spk.bin.command import command
+from spk.bin.command import argument_parser, command
 from spk.errors import InputError
 from spk.schema import NOT_NEGATIVE, check_value
 
@@ -29,9 +28,7 @@ SCALES = {  # option -> (default, help)
 
 @command
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="adapt_plda", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser("adapt_plda", __doc__)
     for name, (default, meaning) in SCALES.items():
         parser.add_argument(f"--{name.replace('_', '-')}", default=default, metavar="SCALE", help=meaning)
     for name in ("backend_dir", "embedding_dir", "new_backend_dir"):

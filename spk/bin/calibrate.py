@@ -25,7 +25,7 @@ from spk.bin.calibration_inputs import (
     sides_of,
     utterances_of,
 )
-from spk.bin.command import command
+from spk.bin.command import argument_parser, command
 from spk.data.data_dir import count_and_name
 from spk.data.files import whole_file
 from spk.data.scores import write_scores
@@ -37,9 +37,7 @@ log = logging.getLogger(__name__)
 
 @command
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="calibrate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser("calibrate", __doc__)
     add_options(parser)
     parser.add_argument("calibration_dir")
     parser.add_argument("trials")

@@ -6,11 +6,10 @@ TEST_DATA`, separated by tabs; then the status is 1.
 
 from __future__ import annotations
 
-import argparse
 from collections import Counter
 from pathlib import Path
 
-from spk.bin.command import command
+from spk.bin.command import argument_parser, command
 from spk.data.data_dir import read_table
 from spk.errors import InputError
 
@@ -21,9 +20,7 @@ def utterances_per_speaker(data_dir: Path) -> Counter[str]:
 
 @command
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="check_disjoint_speakers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser("check_disjoint_speakers", __doc__)
     parser.add_argument("train_data", type=Path)
     parser.add_argument("test_data", type=Path, nargs="+")
     options = parser.parse_args()

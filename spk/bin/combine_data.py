@@ -6,19 +6,16 @@ may have the same utterance only if they say the same about it. Trial lists stay
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
-from spk.bin.command import command
+from spk.bin.command import argument_parser, command
 from spk.data.combine_data import combine_data
 
 
 @command
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="combine_data.sh", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser("combine_data.sh", __doc__)
     parser.add_argument("destination", type=Path, metavar="DESTINATION")
     parser.add_argument("sources", type=Path, nargs="+", metavar="SOURCE")
     options = parser.parse_args()

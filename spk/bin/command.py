@@ -1,7 +1,8 @@
-"""What every command line shares: one-line errors, exit statuses, logging."""
+"""What every command line shares: the form of --help, one-line errors, exit statuses, logging."""
 
 from __future__ import annotations
 
+import argparse
 import errno
 import functools
 import logging
@@ -9,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from spk.errors import InputError
 
@@ -18,6 +20,13 @@ HINTS = {
     errno.EROFS: "the file system is read-only",
     errno.EACCES: "permission denied",
 }
+
+
+def argument_parser(prog: str, description: str, **others: Any) -> argparse.ArgumentParser:
+    """A parser whose --help shows `description`, a command's docstring, line by line as it is written."""
+    return argparse.ArgumentParser(
+        prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter, **others
+    )
 
 
 def command(main: Callable[[], None]) -> Callable[[], None]:

@@ -15,7 +15,7 @@ import argparse
 import json
 from typing import Any
 
-from spk.bin.command import command
+from spk.bin.command import argument_parser, command
 from spk.bin.trial_speakers import speakers_of_trials
 from spk.data.files import whole_file
 from spk.data.scores import read_scores, scores_of_trials
@@ -28,12 +28,7 @@ LABELS = {"eer": "EER, %", "min_dcf": "minDCF", "min_cllr": "minCllr", "cllr": "
 
 @command
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="compare",
-        usage=argparse.SUPPRESS,
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = argument_parser("compare", __doc__, usage=argparse.SUPPRESS)
     parser.add_argument("--utt2spk", default="", help=argparse.SUPPRESS)
     parser.add_argument("--draws", type=int, default=1000, help=argparse.SUPPRESS)
     parser.add_argument("--seed", type=int, default=1, help=argparse.SUPPRESS)

@@ -8,7 +8,6 @@ frame are listed in DATA/unvoiced.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import logging
 import sys
@@ -21,7 +20,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from spk.bin.command import command
+from spk.bin.command import argument_parser, command
 from spk.data.ark import FeatureReader
 from spk.data.feature_blocks import feature_blocks
 from spk.data.files import whole_file
@@ -83,9 +82,7 @@ def number(text: str | float) -> str | float:
 
 @command
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="compute_vad", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser("compute_vad", __doc__)
     for field in fields(VadConfig):
         parser.add_argument(option_of(field.name), dest=field.name, default=field.default)
     parser.add_argument("data")

@@ -5,10 +5,9 @@ Usage: python3 -m spk.bin.describe [options] SYSTEM.yaml [--network.channels 0.5
 
 from __future__ import annotations
 
-import argparse
 import sys
 
-from spk.bin.command import command
+from spk.bin.command import argument_parser, command
 from spk.bin.overrides import split_overrides
 from spk.config import load_system
 from spk.errors import InputError
@@ -16,9 +15,7 @@ from spk.errors import InputError
 
 @command
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="describe", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser("describe", __doc__)
     parser.add_argument("--frames", type=int, help="length of the one input that is counted (a training crop)")
     parser.add_argument("--num-speakers", type=int, help="training speakers, for the loss's parameters (how many each)")
     parser.add_argument("--depth", type=int, help="how far down into parts of parts: 2 gives a row a block (all)")

@@ -7,7 +7,6 @@ matrix of K rows when K crops are embedded. Does nothing when OUT_PREFIX.scp is 
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import sys
@@ -17,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from spk.bin.command import command
+from spk.bin.command import argument_parser, command
 from spk.bin.train import check_features, pick_device
 from spk.config import make_system, read_evaluation
 from spk.data.data_dir import read_table
@@ -28,9 +27,7 @@ log = logging.getLogger(__name__)
 
 @command
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="extract_embeddings", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser("extract_embeddings", __doc__)
     parser.add_argument("--utterances", help="a file whose first column names the utterances to embed (default: all)")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--threads", type=int, default=1, help="of torch on the CPU")

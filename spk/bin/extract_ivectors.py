@@ -7,7 +7,6 @@ utterance, less the prior's mean. Does nothing when OUT_PREFIX.scp is there.
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import sys
@@ -16,7 +15,7 @@ from typing import Annotated
 
 import numpy as np
 
-from spk.bin.command import command
+from spk.bin.command import argument_parser, command
 from spk.bin.train import pick_device
 from spk.data.data_dir import read_table
 from spk.data.files import whole_file
@@ -29,9 +28,7 @@ log = logging.getLogger(__name__)
 
 @command
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="extract_ivectors", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser("extract_ivectors", __doc__)
     parser.add_argument("--utterances", help="a file whose first column names the utterances (default: all)")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--threads", type=int, default=1, help="of torch on the CPU")

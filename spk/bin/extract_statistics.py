@@ -6,7 +6,6 @@ Writes OUT_DIR/embedding.ark and .scp: a vector of twice the features' dimension
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import sys
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from spk.bin.command import command
+from spk.bin.command import argument_parser, command
 from spk.data.ark import FeatureReader
 from spk.embed.statistics import statistics
 from spk.embed.write import write_embeddings
@@ -24,9 +23,7 @@ log = logging.getLogger(__name__)
 
 @command
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="extract_statistics", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser("extract_statistics", __doc__)
     parser.add_argument("data")
     parser.add_argument("out_dir")
     options = parser.parse_args()

@@ -7,20 +7,17 @@ change go to DATA/.backup. Trial lists are left alone.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
-from spk.bin.command import command
+from spk.bin.command import argument_parser, command
 from spk.data.fix_data_dir import fix_data_dir
 from spk.data.validate_data_dir import Findings, speaker_problems
 
 
 @command
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="fix_data_dir.sh", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser("fix_data_dir.sh", __doc__)
     parser.add_argument("data", type=Path, metavar="DATA")
     parser.add_argument(
         "--drop-missing-files",

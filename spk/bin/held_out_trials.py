@@ -7,13 +7,12 @@ a list `trials` of all pairs of them.
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 from pathlib import Path
 from typing import Annotated
 
-from spk.bin.command import command
+from spk.bin.command import argument_parser, command
 from spk.config import ValidationConfig
 from spk.data.all_pairs import write_all_pairs
 from spk.data.data_dir import check_source, read_table, write_parts
@@ -28,9 +27,7 @@ DRAWN_FROM = ("utt2spk", "utt2num_frames")
 
 @command
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="held_out_trials", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser("held_out_trials", __doc__)
     parser.add_argument(
         "--max-trials", type=int, default=500_000, help="draw so many of all pairs (default %(default)s)"
     )

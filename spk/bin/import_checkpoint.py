@@ -8,12 +8,11 @@ The window there is Hann (--features.window hann), but for ResNetSE34L Hamming.
 
 from __future__ import annotations
 
-import argparse
 import logging
 import sys
 from pathlib import Path
 
-from spk.bin.command import command
+from spk.bin.command import argument_parser, command
 from spk.bin.overrides import split_overrides
 from spk.config import load_system
 from spk.errors import InputError
@@ -23,9 +22,7 @@ log = logging.getLogger(__name__)
 
 @command
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="import_checkpoint", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser("import_checkpoint", __doc__)
     parser.add_argument("config")
     parser.add_argument("checkpoint")
     parser.add_argument("exp")

@@ -6,17 +6,13 @@ The shares are PREFIX.1 to PREFIX.NUM_JOBS; what an earlier run with more jobs l
 
 from __future__ import annotations
 
-import argparse
-
-from spk.bin.command import command
+from spk.bin.command import argument_parser, command
 from spk.data.features import join_shares, remove_shares_after
 
 
 @command
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="join_feats", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser("join_feats", __doc__)
     parser.add_argument("--max-rejected", type=float, default=1.0, metavar="PERCENT")
     parser.add_argument("data")
     parser.add_argument("prefix")

@@ -10,7 +10,6 @@ stands, it is replaced.
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import sys
@@ -19,7 +18,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from spk.bin.command import command
+from spk.bin.command import argument_parser, command
 from spk.data.espeak_corpus import CorpusOptions, alone_in, make_corpus, state_of_corpus
 from spk.errors import InputError
 
@@ -30,9 +29,7 @@ SECONDS_PER_UTTERANCE = 0.011  # of one processor
 
 @command
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="make_espeak_corpus", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser("make_espeak_corpus", __doc__)
     parser.add_argument("--speakers", type=int, default=120, help="speakers in all (default %(default)s)")
     parser.add_argument("--test-speakers", type=int, help="how many of them are test speakers (default: a third)")
     parser.add_argument("--utterances", type=int, default=12, help="utterances a speaker (default %(default)s)")

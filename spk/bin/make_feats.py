@@ -7,11 +7,9 @@ Writes PREFIX.ark and PREFIX.journal. Started again after a kill it carries on a
 
 from __future__ import annotations
 
-import argparse
-
 import numpy as np
 
-from spk.bin.command import command
+from spk.bin.command import argument_parser, command
 from spk.config import read_yaml
 from spk.data.features import Analysis, describe, make_share, read_sources
 
@@ -38,9 +36,7 @@ def open_front_end(section: dict) -> Analysis:
 
 @command
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="make_feats", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser("make_feats", __doc__)
     parser.add_argument("--config", required=True)
     parser.add_argument("--allow-pipes", choices=["true", "false"], default="false")
     parser.add_argument("data")

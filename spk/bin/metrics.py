@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spk.bin.command import command
+from spk.bin.command import argument_parser, command
 from spk.bin.trial_speakers import read_tables, speakers_of_trials
 from spk.data.files import whole_file
 from spk.data.scores import read_scores, scores_of_trials
@@ -63,12 +63,7 @@ def main() -> None:
 
 
 def parse_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="metrics",
-        usage=argparse.SUPPRESS,
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = argument_parser("metrics", __doc__, usage=argparse.SUPPRESS)
     parser.add_argument("--utt2spk", default="", help=argparse.SUPPRESS)
     parser.add_argument("--draws", type=int, default=1000, help=argparse.SUPPRESS)
     parser.add_argument("--seed", type=int, default=1, help=argparse.SUPPRESS)

@@ -13,12 +13,11 @@ not opened here. When nothing has changed since the last call, nothing is done.
 
 from __future__ import annotations
 
-import argparse
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from spk.bin.command import command
+from spk.bin.command import argument_parser, command
 from spk.data.speaker_folders import (
     DataSet,
     SpeakerFolder,
@@ -36,9 +35,7 @@ log = logging.getLogger(__name__)
 
 @command
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="prepare_speaker_folders", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser("prepare_speaker_folders", __doc__)
     parser.add_argument(
         "--test-fraction", type=float, default=0.25, help="share of speakers drawn for testing (default %(default)s)"
     )

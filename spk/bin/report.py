@@ -8,13 +8,12 @@ set. The interval is that of the EER, by resampling the speakers that utt2spk be
 
 from __future__ import annotations
 
-import argparse
 import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from spk.bin.command import command
+from spk.bin.command import argument_parser, command
 from spk.data.stamp import describe_inputs, differences, write_stamp
 from spk.errors import InputError
 from spk.metrics.error_rates import error_rates
@@ -26,9 +25,7 @@ log = logging.getLogger(__name__)
 
 @command
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser("report", __doc__)
     parser.add_argument("--title", default="Results")
     parser.add_argument("--output", default="", metavar="DIR")
     parser.add_argument(

@@ -26,7 +26,7 @@ from spk.backend.plda_scoring import read_plda_backend
 from spk.backend.registry import Backend
 from spk.backend.score_normalization import NORMS, check_cohort_size, check_norm
 from spk.backend.scoring import Normalization, score_trials
-from spk.bin.command import command
+from spk.bin.command import argument_parser, command
 from spk.config import make_evaluation, read_yaml
 from spk.data.files import whole_file
 from spk.data.scores import write_scores
@@ -45,9 +45,7 @@ BACKEND_OPTIONS = {
 
 @command
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="score", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser("score", __doc__)
     parser.add_argument(
         "--backend",
         help=f"how two embeddings are compared: {', '.join(BACKENDS)} (default: what evaluation.yaml of ENROLL_DIR and "

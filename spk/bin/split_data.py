@@ -9,19 +9,16 @@ are split; parts are equal in their number of utterances to within one.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
-from spk.bin.command import command
+from spk.bin.command import argument_parser, command
 from spk.data.split_data import split_data
 
 
 @command
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="split_data.sh", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser("split_data.sh", __doc__)
     parser.add_argument("data", type=Path, metavar="DATA")
     parser.add_argument("num_parts", type=int, metavar="N")
     parser.add_argument(

@@ -6,18 +6,15 @@ check: status 0 when STAMP stands and was written for these very inputs, 1 when 
 
 from __future__ import annotations
 
-import argparse
 import sys
 
-from spk.bin.command import command
+from spk.bin.command import argument_parser, command
 from spk.data.stamp import describe_inputs, differences, write_stamp
 
 
 @command
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="stamp", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser("stamp", __doc__)
     parser.add_argument("action", choices=["check", "write"])
     parser.add_argument("stamp")
     parser.add_argument("--file", nargs="+", action="extend", default=[])

@@ -12,7 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from spk.bin.command import command
+from spk.bin.command import argument_parser, command
 from spk.data.data_dir import check_source, count_and_name, read_table, trial_lists, write_parts
 from spk.data.subset_data_dir import by_speaker, first, last, listed, per_speaker, shortest, spread, whole_speakers
 from spk.errors import InputError
@@ -20,12 +20,7 @@ from spk.errors import InputError
 
 @command
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="subset_data_dir.sh",
-        usage=argparse.SUPPRESS,
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = argument_parser("subset_data_dir.sh", __doc__, usage=argparse.SUPPRESS)
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--first", action="store_true", help="the first N utterances")
     how.add_argument("--last", action="store_true", help="the last N utterances")

@@ -7,13 +7,12 @@ DATA holds feats.scp, utt2num_frames and utt2spk; EXP gets config.yaml, checkpoi
 
 from __future__ import annotations
 
-import argparse
 import functools
 import logging
 import sys
 from pathlib import Path
 
-from spk.bin.command import command
+from spk.bin.command import argument_parser, command
 from spk.bin.overrides import split_overrides
 from spk.config import SystemConfig, load_system, read_yaml
 from spk.errors import InputError
@@ -24,9 +23,7 @@ STOPPED = 143  # 128 + SIGTERM: stopped from outside, can be started again
 
 @command
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser("train", __doc__)
     parser.add_argument("--config", required=True)
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("data")

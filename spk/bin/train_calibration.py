@@ -8,7 +8,6 @@ CALIBRATION_DIR gets calibration.json (weights, offset, what they are of) and ut
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 from pathlib import Path
@@ -29,7 +28,7 @@ from spk.bin.calibration_inputs import (
     sides_of,
     utterances_of,
 )
-from spk.bin.command import command
+from spk.bin.command import argument_parser, command
 from spk.data.data_dir import encode, write_whole
 from spk.data.files import whole_file
 from spk.data.trials import read_trials
@@ -44,9 +43,7 @@ log = logging.getLogger(__name__)
 
 @command
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="train_calibration", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser("train_calibration", __doc__)
     parser.add_argument("--p-target", default="0.05", help="effective prior of a target trial (default %(default)s)")
     parser.add_argument("--quality", default="", help=f"some of {','.join(MEASURES)} (default none)")
     add_options(parser)

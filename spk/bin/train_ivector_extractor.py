@@ -8,7 +8,6 @@ the utterances without voiced frames.
 
 from __future__ import annotations
 
-import argparse
 import logging
 import shutil
 import time
@@ -16,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from spk.bin.command import command
+from spk.bin.command import argument_parser, command
 from spk.bin.train import pick_device
 from spk.data.files import whole_file
 from spk.errors import InputError
@@ -28,9 +27,7 @@ SECONDS_BETWEEN_REPORTS = 60
 
 @command
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="train_ivector_extractor", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser("train_ivector_extractor", __doc__)
     parser.add_argument("--ivector-dim", default=400, type=int)
     parser.add_argument("--num-iters", default=5, type=int)
     parser.add_argument("--num-gselect", default=20, type=int, help="Gaussians that are looked at in each frame")

@@ -7,7 +7,6 @@ utterance with several crop embeddings counts as their mean.
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Annotated
 
 from spk.backend.lda import fit_lda, lda_dimensions, write_transform
 from spk.backend.training_set import read_training_set
-from spk.bin.command import command
+from spk.bin.command import argument_parser, command
 from spk.bin.whole_number import whole_number
 from spk.data.files import whole_file
 from spk.schema import FRACTION, check_value
@@ -25,9 +24,7 @@ log = logging.getLogger(__name__)
 
 @command
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="train_lda", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser("train_lda", __doc__)
     parser.add_argument("--lda-dim", default="auto", metavar="N|auto", help="dimensions to keep; auto: at most 200")
     parser.add_argument(
         "--shrinkage",

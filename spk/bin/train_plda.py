@@ -7,14 +7,13 @@ plda.json. An utterance with several crop embeddings counts as their mean.
 
 from __future__ import annotations
 
-import argparse
 import logging
 from pathlib import Path
 from typing import Annotated
 
 from spk.backend.plda_backend import train_plda_backend, write_backend
 from spk.backend.training_set import read_training_set, unlabelled_set
-from spk.bin.command import command
+from spk.bin.command import argument_parser, command
 from spk.bin.whole_number import whole_number
 from spk.errors import InputError
 from spk.schema import NOT_NEGATIVE, check_value
@@ -24,9 +23,7 @@ log = logging.getLogger(__name__)
 
 @command
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="train_plda", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser("train_plda", __doc__)
     parser.add_argument("--lda-dim", default="auto", metavar="N|auto|none", help="dimensions to keep (at most 200)")
     parser.add_argument("--length-normalize", default="true", choices=["true", "false"], help="to sqrt(dim) after LDA")
     parser.add_argument("--num-iters", default="10", metavar="N", help="of expectation-maximisation")

@@ -13,7 +13,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, get_type_hints
 
-from spk.bin.command import command
+from spk.bin.command import argument_parser, command
 from spk.bin.train import pick_device
 from spk.data.stamp import describe_inputs
 from spk.schema import AT_LEAST_ONE, check_value
@@ -27,9 +27,7 @@ def main() -> None:
     from spk.ivector.ubm_training import UbmConfig, UbmTraining
     from spk.train.experiment import locked
 
-    parser = argparse.ArgumentParser(
-        prog="train_ubm", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser("train_ubm", __doc__)
     for kind in (UbmConfig, FrameConfig):
         for field in fields(kind):
             if field.name != "features":

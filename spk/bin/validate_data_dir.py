@@ -7,19 +7,16 @@ the files that wav.scp and feats.scp point to are there.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
-from spk.bin.command import command
+from spk.bin.command import argument_parser, command
 from spk.data.validate_data_dir import FEATURE_FILES, Checks, validate_data_dir
 
 
 @command
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="validate_data_dir.sh", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser("validate_data_dir.sh", __doc__)
     parser.add_argument("data", type=Path, metavar="DATA")
     parser.add_argument("--no-feats", action="store_true", help=f"do not look at {', '.join(FEATURE_FILES)}")
     parser.add_argument("--no-wav", action="store_true", help="do not look at wav.scp, and do not ask for it")
