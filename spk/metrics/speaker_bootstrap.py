@@ -42,7 +42,7 @@ def bootstrap(
     enroll_speakers: NDArray[np.int64],
     test_speakers: NDArray[np.int64],
     num_draws: int = 1000,
-    seed: int = 0,
+    seed: int = 1,
     level: float = 0.95,
 ) -> dict[str, Any]:
     """Intervals of the metrics of scores `values` [N]; the speakers [N] are any whole numbers, one for each speaker.
