@@ -10,12 +10,14 @@ magnitudes and the mean of the similarities.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spk.backend.embedding_reader import NUM_LISTED, embedding_scp
+from spk.backend.cohort import Cohort
+from spk.backend.embedding_reader import NUM_LISTED, mapped_blocks
 from spk.backend.length import unit_length
 from spk.backend.models import Models, average_embeddings
 from spk.data.data_dir import read_table
@@ -89,18 +91,36 @@ def cohort_cosines(
     return average_embeddings(directory, models, cosines)
 
 
-def cohort_center(directory: str | os.PathLike[str], speakers: Models | None = None) -> NDArray[np.float64]:
-    """[D] the mean over the cohort's speakers of the mean of a speaker's embeddings, each made of length 1.
+def leave_out(cohort: Cohort, compared: set[str]) -> Cohort:
+    """The cohort without those members (speakers, where it has speakers) that have one of these utterances.
 
-    Its dot product with an embedding of length 1 is the mean of that embedding's cosines with the speakers, where the
-    cosine with a speaker is the mean of those with the speaker's utterances. Without `speakers` every embedding in the
-    directory is one.
+    Raises: InputError when no member is left.
     """
-    if speakers is None:
-        utterances = list(read_table(embedding_scp(directory)))
-        count = len(utterances)
-        speakers = Models(["all"], utterances, np.arange(count), np.array([0, count]))
-    return average_embeddings(directory, speakers, mean_direction).mean(axis=0)
+    models = cohort.models
+    is_compared = np.array([utterance in compared for utterance in models.utterances])
+    is_left = np.ones(len(models), dtype=bool)
+    is_left[models.owners()[is_compared[models.members]]] = False
+    if is_left.all():
+        return cohort
+    if not is_left.any():
+        raise InputError(
+            f"the cohort {cohort.directory}: each of its {len(cohort)} members has utterances of the trials; "
+            "a cohort is of other speakers than the trials', give more training speakers"
+        )
+    return replace(cohort, models=models.select([models.names[row] for row in np.flatnonzero(is_left).tolist()]))
+
+
+def cohort_center(cohort: Cohort) -> NDArray[np.float64]:
+    """[D] the mean over the cohort's members of the mean of a member's embeddings, each made of length 1.
+
+    Its dot product with an embedding of length 1 is the mean of that embedding's cosines with the members, where the
+    cosine with a member is the mean of those with the member's utterances. Raises: as map_embeddings.
+    """
+    models = cohort.models
+    shares = np.repeat(1 / (len(models) * models.num_utterances), models.num_utterances)
+    weights = np.bincount(models.members, shares)  # of the utterances
+    blocks = mapped_blocks(cohort.directory, models.utterances, mean_direction)
+    return sum(weights[rows] @ directions for rows, directions in blocks)
 
 
 def mean_direction(crops: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -18,9 +18,10 @@ import numpy as np
 from spk.backend.calibration import Calibration
 from spk.bin.calibration_inputs import (
     add_options,
+    center_without,
     check_needs,
     label_of,
-    read_center,
+    read_cohort_of,
     read_inputs,
     sides_of,
     utterances_of,
@@ -54,12 +55,20 @@ def main() -> None:
         )
     check_needs(options, description["quality"])
     trials = read_trials(options.trials)
-    refuse_overlap(options, utterances_of(sides_of(trials, options)))
-    center = read_center(options, description["quality"])
-    if center is not None and not np.isclose(np.linalg.norm(center), description["cohort_length"], rtol=1e-5):
-        raise InputError(
-            f"{options.cohort}: another cohort than {options.calibration_dir} was trained with; give that one"
-        )
+    compared = utterances_of(sides_of(trials, options))
+    trained = read_trained(options.calibration_dir)
+    refuse_overlap(options, trained, compared)
+    cohort, center = read_cohort_of(options, description["quality"]), None
+    if cohort is not None:
+        center = center_without(cohort, trained, f"{options.calibration_dir}'s trials")
+        if not np.isclose(np.linalg.norm(center), description["cohort_length"], rtol=1e-5):
+            raise InputError(
+                f"{options.cohort}: another cohort than {options.calibration_dir} was trained with; give that one"
+            )
+        if not compared.isdisjoint(cohort.models.utterances):
+            center = center_without(
+                cohort, trained | compared, f"{options.calibration_dir}'s trials or {options.trials}"
+            )
     inputs = read_inputs(trials, options, description["quality"], description["duration_table"], center)
     llrs = Calibration(np.array(description["weights"]), description["offset"])(inputs)
     write_scores(options.out_scores, trials, llrs)
@@ -95,12 +104,16 @@ def read_description(folder: Path) -> dict[str, Any]:
     return description
 
 
-def refuse_overlap(options: argparse.Namespace, utterances: set[str]) -> None:
-    path = Path(options.calibration_dir) / "utterances"
+def read_trained(calibration_dir: str) -> set[str]:
+    """The utterances that trained the calibration."""
+    path = Path(calibration_dir) / "utterances"
     try:
-        trained = set(path.read_text(encoding="utf-8", errors="surrogateescape").split())
+        return set(path.read_text(encoding="utf-8", errors="surrogateescape").split())
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; train the calibration again (steps/train_calibration)") from None
+
+
+def refuse_overlap(options: argparse.Namespace, trained: set[str], utterances: set[str]) -> None:
     if both := trained & utterances:
         raise InputError(
             f"{options.trials}: of its {len(utterances)} utterances, these trained {options.calibration_dir}: "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,19 +12,23 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from spk.backend.cohort import Cohort, read_cohort
 from spk.backend.models import Models, UnknownModels, read_models, utterances_alone
 from spk.backend.quality import (
     DURATION_TABLES,
     cohort_center,
     cohort_cosines,
+    leave_out,
     log_durations,
     log_norms,
     smaller_and_larger,
 )
+from spk.data.data_dir import count_and_name
 from spk.data.scores import read_scores, scores_of_trials
 from spk.data.trials import Trials
 from spk.errors import InputError
 
+log = logging.getLogger(__name__)
 # Measure -> the options that it needs; without that of the test side, the test side is as the enrolled one.
 NEEDS = {
     "duration": ("enroll_data",),
@@ -38,8 +43,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--test-data", metavar="DATA", help="the same of the tests (default: as --enroll-data)")
     group.add_argument("--enroll-dir", metavar="DIR", help="norms, cosines with a cohort: a folder with embedding.scp")
     group.add_argument("--test-dir", metavar="DIR", help="the same of the tests (default: as --enroll-dir)")
-    group.add_argument("--cohort", metavar="DIR", help="the cohort's embeddings")
-    group.add_argument("--cohort-models", metavar="SPK2UTT", help="its speakers (default: each embedding is one)")
+    group.add_argument("--cohort", metavar="DIR", help="the cohort's embeddings; those of the trials are left out")
+    group.add_argument(
+        "--cohort-models",
+        metavar="SPK2UTT",
+        help="its speakers, left out with all they have (default: each embedding is one)",
+    )
     parser.add_argument(
         "--enroll-models", metavar="SPK2UTT", help="the enrolled models of the trials: their utterances"
     )
@@ -140,8 +149,32 @@ def read_inputs(
     return np.concatenate([scores, *quality], axis=1)
 
 
-def read_center(options: argparse.Namespace, measures: Sequence[str]) -> NDArray[np.float64] | None:
-    """The `cohort_center` [D] of the cohort that the options name; None where no measure needs it."""
+def read_cohort_of(options: argparse.Namespace, measures: Sequence[str]) -> Cohort | None:
+    """The cohort that the options name; None where no measure needs it. Raises: InputError, as read_cohort."""
     if "cohort" not in measures:
         return None
-    return cohort_center(options.cohort, read_models(options.cohort_models) if options.cohort_models else None)
+    cohort = read_cohort(options.cohort, options.cohort_models)
+    if cohort.missing:
+        log.info(
+            "utterances of %s without embedding, which are not in the cohort: %s",
+            options.cohort_models,
+            count_and_name(cohort.missing),
+        )
+    return cohort
+
+
+def center_without(cohort: Cohort, compared: set[str], trials: str) -> NDArray[np.float64]:
+    """The `cohort_center` [D] without the members that have one of the utterances of these trials.
+
+    An utterance's cosine with itself, or with its own speaker, is none with an impostor.
+    Raises: InputError when no member is left.
+    """
+    others = leave_out(cohort, compared)
+    if len(others) < len(cohort):
+        log.info(
+            "%d of the %d members of the cohort have utterances of %s and are left out of it",
+            len(cohort) - len(others),
+            len(cohort),
+            trials,
+        )
+    return cohort_center(others)

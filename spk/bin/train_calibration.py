@@ -20,10 +20,11 @@ from spk.backend.quality import MEASURES
 from spk.bin.calibration_inputs import (
     NEEDS,
     add_options,
+    center_without,
     check_needs,
     duration_table,
     label_of,
-    read_center,
+    read_cohort_of,
     read_inputs,
     sides_of,
     utterances_of,
@@ -61,7 +62,9 @@ def main() -> None:
 
     trials = read_trials(options.trials)
     table = duration_table(options) if "duration" in measures else None
-    center = read_center(options, measures)
+    compared = utterances_of(sides_of(trials, options))
+    cohort = read_cohort_of(options, measures)
+    center = None if cohort is None else center_without(cohort, compared, options.trials)
     inputs = read_inputs(trials, options, measures, table, center)
     backends = [label_of(path) for path in options.scores]
     names = [*options.scores, *(f"{which} {measure}" for measure in measures for which in ("smaller", "larger"))]
@@ -76,7 +79,7 @@ def main() -> None:
         log.warning(
             "warning: %s: higher scores do not favour the same speaker, the weight is not positive", *options.scores
         )
-    utterances = sorted(utterances_of(sides_of(trials, options)))
+    utterances = sorted(compared)
     rates = error_rates(llrs[trials.is_target], llrs[~trials.is_target])
     description = {
         "p_target": p_target,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from spk.data.data_dir import read_table
 from spk.data.scores import read_scores
 from spk.embed.write import write_embeddings
 
@@ -58,8 +60,23 @@ APPLY_FUSION = (
 )
 QUALITY = (
     "--enroll-data data/{0} --enroll-dir exp/one/embeddings_{0} "
-    "--cohort exp/one/embeddings_dev --cohort-models data/dev/spk2utt"
+    "--cohort exp/one/embeddings_train --cohort-models data/train/spk2utt"
 )
+TRAIN_QUALITY = TRAIN.replace(" data", f" --quality cohort,duration,norm {QUALITY.format('dev')} data", 1)
+APPLY_QUALITY = APPLY.replace(" exp", f" {QUALITY.format('test')} exp", 1)
+
+
+def make_cohort(folder: Path, sets: Sequence[str]) -> None:
+    """data/train/spk2utt and the two systems' embeddings_train: those of these sets of 8 speakers."""
+    (folder / "data/train").mkdir(exist_ok=True)
+    tables = [read_table(folder / "data" / name / "utt2spk") for name in sets]
+    speakers = {speaker: [u for u in table if table[u] == speaker] for table in tables for speaker in table.values()}
+    lines = [f"{speaker} {' '.join(utterances)}\n" for speaker, utterances in speakers.items()]
+    (folder / "data/train/spk2utt").write_text("".join(lines))
+    for system in ("one", "two"):
+        parts = [(folder / "exp" / system / f"embeddings_{name}" / "embedding.scp").read_text() for name in sets]
+        (folder / "exp" / system / "embeddings_train").mkdir(exist_ok=True)
+        (folder / "exp" / system / "embeddings_train" / "embedding.scp").write_text("".join(parts))
 
 
 def made(folder: Path) -> dict[str, int]:
@@ -125,13 +142,9 @@ def test_a_fusion_is_better_than_each_system_on_unseen_speakers(work, shell):
 
 
 def test_quality_measures_are_weighed_beside_the_scores(work, shell):
-    utterances = [line.split()[0] for line in (work / "data/dev/utt2spk").read_text().splitlines()]
-    (work / "data/dev/spk2utt").write_text(
-        "".join(f"dev{n} {' '.join(utterances[5 * n : 5 * n + 5])}\n" for n in range(8))
-    )
-    train = TRAIN.replace(" data", f" --quality cohort,duration,norm {QUALITY.format('dev')} data", 1)
-    apply = APPLY.replace(" exp", f" {QUALITY.format('test')} exp", 1)
-    shell(f"{train}; {apply}", check=True)
+    make_set(work, "others", seed=2)
+    make_cohort(work, ["others"])
+    shell(f"{TRAIN_QUALITY}; {APPLY_QUALITY}", check=True)
     calibration = json.loads((work / "exp/one/calibration/calibration.json").read_text())
     assert calibration["inputs"][1:] == [
         f"{which} {measure}" for measure in ("duration", "norm", "cohort") for which in ("smaller", "larger")
@@ -144,14 +157,45 @@ def test_quality_measures_are_weighed_beside_the_scores(work, shell):
     before = read_scores(work / "exp/one/scores_test_calibrated_cosine").values
     doubled = "".join(f"{utterance} {2 * number}\n" for utterance, number in frames.items())
     (work / "data/test/utt2num_frames").write_text(doubled)
-    assert "because this changed: data/test/utt2num_frames" in shell(apply, check=True).stderr
+    assert "because this changed: data/test/utt2num_frames" in shell(APPLY_QUALITY, check=True).stderr
     after = read_scores(work / "exp/one/scores_test_calibrated_cosine").values
     np.testing.assert_allclose(after - before, np.log(2) * sum(calibration["weights"][1:3]), atol=1e-9)
 
-    another = apply.replace("--cohort exp/one/embeddings_dev", "--cohort exp/two/embeddings_dev")
-    refused(shell(another), "exp/two/embeddings_dev: another cohort than exp/one/calibration was trained with")
+    another = APPLY_QUALITY.replace("--cohort exp/one/", "--cohort exp/two/")
+    refused(shell(another), "exp/two/embeddings_train: another cohort than exp/one/calibration was trained with")
     refused(shell(APPLY), "quality measure 'duration' needs --enroll-data; give it here as well")
     assert not (work / "exp/one/scores_test_calibrated_cosine").exists()
+
+
+def test_speakers_of_the_trials_are_left_out_of_the_cohort_and_counted(work, shell):
+    make_set(work, "others", seed=2)
+    weights, llrs, logs = [], [], []
+    # With all training speakers the cohort has the held-out ones, too, and the last one even those of the test.
+    for sets in (["others"], ["others", "dev"], ["others", "dev", "test"]):
+        make_cohort(work, sets)
+        logs.append(shell(f"{TRAIN_QUALITY} && {APPLY_QUALITY}", check=True).stderr)
+        weights.append(json.loads((work / "exp/one/calibration/calibration.json").read_text())["weights"])
+        llrs.append(read_scores(work / "exp/one/scores_test_calibrated_cosine").values)
+    np.testing.assert_allclose(weights[1], weights[0], rtol=1e-6)
+    np.testing.assert_allclose(llrs[1], llrs[0], rtol=1e-6)
+    assert "left out" not in logs[0]
+    assert "8 of the 16 members of the cohort have utterances of data/dev/trials and are left out of it" in logs[1]
+    both = "16 of the 24 members of the cohort have utterances of exp/one/calibration's trials or data/test/trials"
+    assert both in logs[2]
+
+    make_cohort(work, ["dev"])
+    refused(shell(TRAIN_QUALITY), "exp/one/embeddings_train: each of its 8 members has utterances of the trials")
+    assert not (work / "exp/one/calibration/calibration.json").exists()
+
+
+def test_utterances_of_the_cohort_without_embedding_are_counted(work, shell):
+    make_set(work, "others", seed=2)
+    make_cohort(work, ["others"])
+    with (work / "data/train/spk2utt").open("a") as file:
+        file.write("nobody lost-0 lost-1\n")
+    logs = shell(f"{TRAIN_QUALITY} && {APPLY_QUALITY}", check=True).stderr
+    line = "utterances of data/train/spk2utt without embedding, which are not in the cohort: 2: lost-0 lost-1"
+    assert logs.count(line) == 2
 
 
 def test_trials_that_trained_the_calibration_are_refused(work, shell):

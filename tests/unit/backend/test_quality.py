@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from spk.backend.cohort import Cohort, read_cohort
 from spk.backend.models import Models, utterances_alone
 from spk.backend.quality import (
     cohort_center,
     cohort_cosines,
+    leave_out,
     log_durations,
     log_norms,
     smaller_and_larger,
@@ -80,7 +82,7 @@ def cohort(tmp_path):
 
 def test_every_embedding_of_a_cohort_without_speakers_counts_as_one(tmp_path, cohort):
     write_embeddings(str(tmp_path / "embedding"), ["a", "b"], np.array([[9.0, 0.0], [0.0, -1.0]]))
-    cosines = cohort_cosines(tmp_path, utterances_alone(["a", "b"]), cohort_center(cohort))
+    cosines = cohort_cosines(tmp_path, utterances_alone(["a", "b"]), cohort_center(read_cohort(cohort)))
     half = np.sqrt(0.5)
     np.testing.assert_allclose(cosines, [(1 + 0 + half) / 3, -(0 + 1 + half) / 3], rtol=1e-6)
 
@@ -88,7 +90,7 @@ def test_every_embedding_of_a_cohort_without_speakers_counts_as_one(tmp_path, co
 def test_speakers_of_a_cohort_count_alike_however_many_utterances_they_have(tmp_path, cohort):
     speakers = Models(["s", "t"], ["x", "y", "z"], np.array([0, 2, 1]), np.array([0, 2, 3]))  # s has x and z, t has y
     write_embeddings(str(tmp_path / "embedding"), ["a", "b"], np.array([[9.0, 0.0], [0.0, -1.0]]))
-    center = cohort_center(cohort, speakers)
+    center = cohort_center(Cohort(str(cohort), speakers, []))
     half = np.sqrt(0.5)
     a, b = ((1 + half) / 2 + 0) / 2, -((0 + half) / 2 + 1) / 2
     np.testing.assert_allclose(cohort_cosines(tmp_path, utterances_alone(["a", "b"]), center), [a, b], rtol=1e-6)
@@ -98,4 +100,21 @@ def test_speakers_of_a_cohort_count_alike_however_many_utterances_they_have(tmp_
 def test_a_cohort_of_another_dimension_is_refused(tmp_path, cohort):
     write_embeddings(str(tmp_path / "embedding"), ["a"], np.ones((1, 3)))
     with pytest.raises(InputError, match="its embeddings have 3 dimensions and those of the cohort 2"):
-        cohort_cosines(tmp_path, utterances_alone(["a"]), cohort_center(cohort))
+        cohort_cosines(tmp_path, utterances_alone(["a"]), cohort_center(read_cohort(cohort)))
+
+
+def test_a_speaker_of_the_cohort_who_is_in_the_trials_is_left_out_with_all_utterances(tmp_path, cohort):
+    (tmp_path / "spk2utt").write_text("s x z\nt y\n")
+    speakers = read_cohort(cohort, tmp_path / "spk2utt")
+    left = leave_out(speakers, {"z", "other"})
+    assert (left.models.names, left.models.utterances) == (["t"], ["y"])
+    np.testing.assert_allclose(cohort_center(left), [0, 1], atol=1e-7)
+    assert leave_out(read_cohort(cohort), {"z"}).models.utterances == ["x", "y"]
+    assert leave_out(speakers, {"other"}) is speakers
+    with pytest.raises(InputError, match="each of its 2 members has utterances of the trials"):
+        leave_out(speakers, {"x", "y"})
+
+
+def test_an_utterance_of_the_cohort_without_embedding_takes_no_part(tmp_path, cohort):
+    (tmp_path / "spk2utt").write_text("s x lost\nt y\n")
+    np.testing.assert_allclose(cohort_center(read_cohort(cohort, tmp_path / "spk2utt")), [0.5, 0.5], rtol=1e-7)
