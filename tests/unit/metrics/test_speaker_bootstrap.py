@@ -35,6 +35,68 @@ def drawn_trials(num_speakers: int = 12, num_trials: int = 600, seed: int = 0):
     return a, b, is_target, enroll, test
 
 
+def few_speakers(num_speakers: int):
+    """Scores, is_target, and speakers of both sides, in very different roles: one enrols, few are tested."""
+    random = np.random.default_rng(num_speakers)
+    is_target = np.arange(240) % 4 == 0
+    enroll = np.where(is_target, random.integers(num_speakers, size=240), random.integers(num_speakers - 2, size=240))
+    test = np.where(is_target, enroll, num_speakers - 1 - (enroll == 0) * random.integers(2, size=240))
+    skill = 2 * np.arange(num_speakers) / num_speakers
+    values = np.where(is_target, 1.5, -1) + skill[enroll] - 1.5 * skill[test] + random.standard_normal(240)
+    return values, is_target, enroll, test
+
+
+def drawn_by_repeating_trials(values, is_target, enroll, test, num_draws: int, seed: int):
+    """[num_draws] summaries: every copy of a speaker has its target trials, and meets every copy of the others."""
+    num_speakers = len({*enroll.tolist(), *test.tolist()})
+    for draw in range(num_draws):
+        for attempt in range(1000):
+            copies = np.random.default_rng([seed, attempt, draw]).integers(num_speakers, size=num_speakers).tolist()
+            targets = [v for copy in copies for v in values[is_target & (enroll == copy)]]
+            nontargets = [
+                value
+                for first in copies
+                for second in copies
+                for value in values[~is_target & (enroll == first) & (test == second)]
+            ]
+            if targets and nontargets:
+                yield summary(error_rates(targets, nontargets))
+                break
+
+
+@pytest.mark.parametrize("num_speakers", [4, 6])
+def test_draws_and_intervals_are_those_of_trials_that_are_literally_repeated(num_speakers):
+    trials = few_speakers(num_speakers)
+    values, is_target = trials[:2]
+    slow = list(drawn_by_repeating_trials(*trials, num_draws=40, seed=7))
+    whole = summary(error_rates(values[is_target], values[~is_target]))
+    result = bootstrap(*trials, num_draws=40, seed=7)
+    fast = draw_metrics([values], *trials[1:], num_draws=40, seed=7)
+    assert result["num_speakers"] == num_speakers
+    t = stats.t.ppf(0.975, num_speakers - 1)
+    for column, (name, p_target) in enumerate(METRICS):
+
+        def of(each, name=name, p_target=p_target):
+            return each[name] if p_target is None else each[name][p_target]
+
+        drawn = np.array([of(each) for each in slow])
+        np.testing.assert_allclose(fast.drawn[:, 0, column], drawn, rtol=1e-9)
+        if p_target is not None:
+            continue
+        # The sample variance of the draws times n / (n - 1), and their mean less the value as the bias.
+        error = math.sqrt(drawn.var(ddof=1) * num_speakers / (num_speakers - 1))
+        value = of(whole)
+        center = 2 * value - drawn.mean()
+        if name == "eer":
+            reach, odds = t * error / (value * (1 - value)), center / (1 - center)
+            limits = [odds * math.exp(way) / (1 + odds * math.exp(way)) for way in (-reach, reach)]
+        else:
+            limits = [center * math.exp(way * t * error / value) for way in (-1, 1)]
+            limits[1] = min(limits[1], 1) if name == "min_cllr" else limits[1]
+        assert center > 0 and abs(center - value) > 1e-3 * value
+        assert of(result) == pytest.approx(limits, rel=1e-6)
+
+
 @given(SCORES, st.data())
 def test_weighted_metrics_are_those_of_repeated_trials(scores, data):
     kinds = [np.asarray(kind, dtype=np.float64) for kind in scores]
