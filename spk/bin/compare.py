@@ -21,6 +21,7 @@ from spk.data.files import whole_file
 from spk.data.scores import read_scores, scores_of_trials
 from spk.data.trials import read_trials
 from spk.errors import InputError
+from spk.metrics.json_numbers import without_infinities
 from spk.metrics.paired import compare
 
 LABELS = {"eer": "EER, %", "min_dcf": "minDCF", "min_cllr": "minCllr", "cllr": "Cllr", "act_dcf": "actDCF"}
@@ -57,13 +58,14 @@ def main() -> None:
                 print(line(f"{label}({p_target})", of_prior, 1))
     if options.json:
         with whole_file(options.json) as file:
-            json.dump(result, file, indent=1)
+            json.dump(without_infinities(result), file, indent=1, allow_nan=False)
             file.write("\n")
 
 
 def line(label: str, values: dict[str, Any], factor: float) -> str:
-    a, b, difference = (factor * values[key] for key in ("a", "b", "difference"))
-    start = f"{label:14s} {a:9.4f} {b:9.4f} {difference:9.4f}"
+    numbers = [values[key] for key in ("a", "b", "difference")]
+    shown = ["-" if number is None else f"{factor * number:.4f}" for number in numbers]
+    start = f"{label:14s} {' '.join(f'{text:>9s}' for text in shown)}"
     if values["p"] is None:
         return start
     p = f"{values['p']:.4f}" if values["p"] >= 1e-4 else "<0.0001"

@@ -29,6 +29,7 @@ from spk.data.files import whole_file
 from spk.data.scores import read_scores, scores_of_trials
 from spk.data.trials import Trials, read_trials
 from spk.metrics.error_rates import error_rates
+from spk.metrics.json_numbers import without_infinities
 from spk.metrics.speaker_bootstrap import bootstrap
 from spk.metrics.summary import summary
 
@@ -58,7 +59,7 @@ def main() -> None:
         result["groups"], result["num_trials_outside_groups"] = measure_groups(options.groups, trials, measure)
     if options.json:
         with whole_file(options.json) as file:
-            json.dump(result, file, indent=1)
+            json.dump(without_infinities(result), file, indent=1, allow_nan=False)
             file.write("\n")
 
 

@@ -15,6 +15,7 @@ from unit.metrics.test_rates import SCORES
 
 from spk.errors import InputError
 from spk.metrics.error_rates import error_rates
+from spk.metrics.json_numbers import without_infinities
 from spk.metrics.paired import compare
 from spk.metrics.speaker_bootstrap import bootstrap, draw_metrics, interval
 from spk.metrics.summary import summary
@@ -256,6 +257,19 @@ def test_a_system_does_not_differ_from_itself_and_a_worse_one_does():
     noise = 3 * np.random.default_rng(0).standard_normal(len(a))
     worse = compare(a, a + noise, *rest, num_draws=50)["eer"]
     assert worse["difference"] > 0 and worse["p"] < 0.001
+
+
+def test_of_infinite_metrics_nothing_is_said(recwarn):
+    a, b, is_target, *speakers = drawn_trials()
+    sure = np.where(np.arange(len(a)) == np.flatnonzero(is_target)[0], -np.inf, a)
+    both = compare(sure, sure - 1, is_target, *speakers, num_draws=5)["cllr"]
+    assert both == {"a": np.inf, "b": np.inf, "difference": None, "interval": None, "p": None}
+    one = compare(b, sure, is_target, *speakers, num_draws=5)
+    assert one["cllr"] == {"a": one["cllr"]["a"], "b": np.inf, "difference": np.inf, "interval": None, "p": None}
+    assert np.isfinite(one["cllr"]["a"]) and one["eer"]["p"] is not None
+    assert not recwarn.list
+    text = json.dumps(without_infinities({"metrics": [one]}), allow_nan=False)
+    assert json.loads(text)["metrics"][0]["cllr"] == one["cllr"] | {"b": None, "difference": None}
 
 
 def test_shared_difficulty_cancels_out_of_the_difference():
