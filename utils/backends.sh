@@ -59,9 +59,17 @@ norm_of() {
 rows_learn() {
   local row
   for row in "${rows[@]/own/$own}"; do
-    if [ "$row" != cosine ] && [ "$row" != euclidean ]; then return 0; fi
+    case $row in
+      cosine | *euclidean | calibrated_*) ;;
+      *) return 0 ;;
+    esac
   done
   return 1
+}
+
+# Is there a row that is calibrated? Then stage 4 makes the data directory $system/held_out and embeds it.
+rows_calibrate() {
+  [[ " ${rows[*]} " == *" calibrated_own "* ]]
 }
 
 # The score files of the trials $2 of test directory $1, one for each row.
@@ -72,15 +80,15 @@ row_scores() {
 
 # Train what the rows need on the data directory $1 of the training speakers.
 train_backends() {
-  local row embeddings
+  local row embeddings held_out
   embeddings=$system/embeddings_$(basename "$1")
   for row in "${rows[@]/own/$own}"; do
     case $row in
       lda_cosine*) train_lda --lda-dim "$lda_dim" "$1" "$embeddings" "$system/backend_lda" ;;
       plda*) train_plda --lda-dim "$lda_dim" "$1" "$embeddings" "$system/backend_plda" ;;
       calibrated_*)
-        held_out_trials "$network" "$1" "$system/held_out"
-        score "$system/held_out/trials" "$embeddings" "$embeddings" "$system/held_out/scores"
+        held_out=$system/embeddings_held_out
+        score "$system/held_out/trials" "$held_out" "$held_out" "$system/held_out/scores"
         train_calibration "$system/held_out/trials" "$system/calibration" "$system/held_out/scores"
         ;;
     esac
@@ -89,13 +97,13 @@ train_backends() {
 
 # --top-n, or what auto stands for with the training speakers of data directory $1: 300, but at most a third of them.
 cohort_size() {
-  local third
-  if [ "$top_n" != auto ]; then
-    echo "$top_n"
-  else
-    third=$((($(wc -l <"$1/spk2utt") + 2) / 3))
-    echo $((third < 300 ? third : 300))
+  local size=$top_n
+  if [ "$size" = auto ]; then
+    size=$(($(wc -l <"$1/spk2utt") / 3))
+    if [ "$size" -gt 300 ]; then size=300; fi
+    if [ "$size" -lt 2 ]; then size=2; fi
   fi
+  echo "$size"
 }
 
 # Score a list by every row: training speakers' data directory, trials, data directories of the enrolled side and the tests.

@@ -84,7 +84,14 @@ if in_stage 4 "embeddings -> $exp/embeddings_*; statistics of the features -> $b
   for set in "${sets[@]}"; do
     need 2 "$data/$set/feats.scp"
     extract_statistics "$data/$set" "$baseline/embeddings_$set"
-    extract_embeddings --cmd "$embed_cmd" --nj "$nj" --ngpu "$embed_gpu" --evaluation "$evaluation" "$exp" "$data/$set" "$exp/embeddings_$set"
+  done
+  embedded=("${sets[@]/#/$data/}")
+  if rows_calibrate; then
+    held_out_trials "$exp" "$data/train" "$exp/held_out"
+    embedded+=("$exp/held_out")
+  fi
+  for set in "${embedded[@]}"; do
+    extract_embeddings --cmd "$embed_cmd" --nj "$nj" --ngpu "$embed_gpu" --evaluation "$evaluation" "$exp" "$set" "$exp/embeddings_$(basename "$set")"
   done
 fi
 
@@ -92,6 +99,7 @@ if in_stage 5 "back-ends, and scores by each -> $exp/scores_*, $baseline/scores_
   for system in "$baseline" "$exp"; do
     need 4 "${sets[@]/#/$system/embeddings_}"
     use "$system"
+    if rows_calibrate; then need 4 "$exp/embeddings_held_out"; fi
     train_backends "$data/train"
     for set in "${tests[@]}"; do score_by_rows "$data/train" "$data/$set/trials" "$data/$set" "$data/$set"; done
   done

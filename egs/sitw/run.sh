@@ -58,7 +58,7 @@ if [ -n "$model" ]; then
     exit 1
   fi
   config=$model/config.yaml
-  exp=${exp:-exp/$(basename "$train_data")/$(basename "$model")}
+  exp=${exp:-exp/$(basename "$train_data")/$(name_of_system "$model" "${overrides[@]}")}
 else
   config=${config:-../voxceleb/conf/fast_resnet34_dam.yaml}
   exp=${exp:-exp/$(basename "$train_data")/$(name_of_system "$config" "${overrides[@]}")}
@@ -71,9 +71,11 @@ if in_stage 1 "check the data directories"; then
 fi
 . check_system.sh                     # evaluation, backend
 use_system "$exp" "$backend" "$model" # rows
+sets=("${evaluated[@]}")
+if [ "$model" = "$exp" ] || rows_learn || rows_calibrate; then sets=("$train_data" "${sets[@]}"); fi
 if rows_learn; then embedded=("$train_data" "${evaluated[@]}"); else embedded=("${evaluated[@]}"); fi
+if rows_calibrate; then embedded+=("$exp/held_out"); fi
 check_disjoint_speakers "$train_data" "${evaluated[@]}"
-if [ "$model" = "$exp" ]; then sets=("$train_data" "${evaluated[@]}"); else sets=("${embedded[@]}"); fi
 
 if in_stage 2 "features -> feats.scp in each data directory"; then
   for set in "${sets[@]}"; do
@@ -92,6 +94,7 @@ fi
 
 if in_stage 4 "embeddings -> $exp/embeddings_*"; then
   need 3 "$model/final.pt"
+  if rows_calibrate; then held_out_trials "$model" "$train_data" "$exp/held_out"; fi
   for set in "${embedded[@]}"; do
     need 2 "$set/feats.scp"
     extract_embeddings --cmd "$embed_cmd" --nj "$nj" --ngpu "$embed_gpu" --evaluation "$evaluation" "$model" "$set" "$exp/embeddings_$(basename "$set")"

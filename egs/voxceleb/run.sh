@@ -49,6 +49,7 @@ fi
 . check_system.sh                   # evaluation, backend
 use_system "$exp" "$backend" "$exp" # rows
 if rows_learn; then embedded=("$train_data" "${test_sets[@]}"); else embedded=("${test_sets[@]}"); fi
+if rows_calibrate; then embedded+=("$exp/held_out"); fi
 check_disjoint_speakers "$train_data" "${test_sets[@]}"
 
 if in_stage 2 "features -> feats.scp in each data directory"; then
@@ -64,6 +65,7 @@ fi
 
 if in_stage 4 "embeddings -> $exp/embeddings_*"; then
   need 3 "$exp/final.pt"
+  if rows_calibrate; then held_out_trials "$exp" "$train_data" "$exp/held_out"; fi
   for set in "${embedded[@]}"; do
     need 2 "$set/feats.scp"
     extract_embeddings --cmd "$embed_cmd" --nj "$nj" --ngpu "$embed_gpu" --evaluation "$evaluation" "$exp" "$set" "$exp/embeddings_$(basename "$set")"

@@ -2,7 +2,7 @@
 
 Usage: check_config [--evaluation] SYSTEM.yaml [--loss.margin 0.3 ...]
 Status 1 and one line that says the first thing wrong. With --evaluation, prints two lines: the section `evaluation`,
-and the name of its back-end.
+and what tables call its back-end.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import sys
 from dataclasses import asdict
 
+from spk.backend import BACKENDS
 from spk.bin.command import command
 from spk.config import load_system
 
@@ -26,7 +27,9 @@ def main() -> None:
         arguments.pop(0)
     evaluation = load_system(arguments[0], arguments[1:]).evaluation
     if printing:
-        print(json.dumps(asdict(evaluation)), evaluation.backend["name"], sep="\n")
+        untrained = dict.fromkeys(BACKENDS.given)
+        backend = BACKENDS.build("evaluation.backend", evaluation.backend, **untrained)
+        print(json.dumps(asdict(evaluation)), backend.label, sep="\n")
 
 
 if __name__ == "__main__":

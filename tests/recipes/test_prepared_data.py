@@ -142,14 +142,22 @@ def test_another_protocol_of_a_trained_system_needs_no_training(prepared, voxcel
     data = [f"--train-data={prepared / 'train'}", f"--test-data={prepared / 'test'}"]
     protocol = {"crops": 3, "crop_frames": 60, "backend.name": "euclidean", "backend.length_normalize": "false"}
     keys = [f"--evaluation.{key}={value}" for key, value in protocol.items()]
+    keys.append("--backends=own,euclidean,euclidean_as,calibrated_own")
     succeeds(run("sitw", *data, f"--model={prepared / 'exp'}", f"--exp={tmp_path}", *keys))
     crops = kaldiio.load_scp(str(tmp_path / "embeddings_test" / "embedding.scp"))
-    for line in (tmp_path / "scores_test_euclidean").read_text().splitlines():
+    for line in (tmp_path / "scores_test_raw_euclidean").read_text().splitlines():
         enroll, test, score = line.split()
         distances = [np.linalg.norm(x - y) for x in crops[enroll] for y in crops[test]]
         assert len(distances) == 9
         assert float(score) == pytest.approx(-np.mean(distances), rel=1e-4)
-    assert "raw_euclidean" in (tmp_path / "results.md").read_text()
+    rows = json.loads((tmp_path / "results.json").read_text())
+    assert {row["backend"] for row in rows} == {
+        "raw_euclidean",
+        "euclidean",  # of embeddings of length 1, whatever the system's own is
+        "euclidean_as",
+        "calibrated_raw_euclidean",
+    }
+    assert (tmp_path / "embeddings_held_out").exists()
 
 
 def test_a_run_may_go_on_with_other_crops_and_then_uses_them(prepared, voxceleb, tmp_path):
