@@ -32,6 +32,8 @@ from spk.metrics.weighted_trials import METRICS, WeightedTrials, nested
 METHOD = (
     "speakers resampled; t interval around value less bias, eer on the logit scale, costs and bits on the log scale"
 )
+# A draw holds about 20 bytes a trial: the draws made at once are so few that these are at most 4 GiB.
+TRIALS_AT_ONCE = 200_000_000
 # Deciding without scores, and scores that say nothing, reach these.
 LARGEST = {"min_dcf": 1.0, "min_cllr": 1.0}
 
@@ -117,6 +119,7 @@ def draw_metrics(
 
     def metrics(count: NDArray[np.int64]) -> list[NDArray[np.float64]] | None:
         """Of each system when a speaker counts [num_speakers] times; None if no targets or no non-targets are left."""
+        count = count.astype(np.min_scalar_type(count.max() ** 2))  # the products, too, are exact
         weights = [(count[target], count[first] * count[second]) for target, first, second in sides]
         if not (weights[0][0].any() and weights[0][1].any()):
             return None
@@ -131,9 +134,17 @@ def draw_metrics(
                 return found
         raise AssertionError("itertools.count never ends")
 
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+    with ThreadPoolExecutor(num_threads(len(is_target))) as threads:
         drawn = np.array(list(threads.map(one_draw, range(num_draws))))
     return Draws(len(speakers), np.array(metrics(np.ones(len(speakers), dtype=np.int64))), drawn)
+
+
+def num_threads(num_trials: int) -> int:
+    """How many draws to make at once: as there are processors, or OMP_NUM_THREADS where a job has that share of them."""
+    processors, share = len(os.sched_getaffinity(0)), os.environ.get("OMP_NUM_THREADS", "")
+    if share.isdecimal() and int(share) > 0:
+        processors = min(processors, int(share))
+    return min(processors, max(1, TRIALS_AT_ONCE // num_trials))
 
 
 def interval(

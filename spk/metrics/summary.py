@@ -20,7 +20,8 @@ P_TARGETS = ("0.01", "0.05", "0.001")
 def summary(rates: ErrorRates) -> dict[str, Any]:
     """Names and values: rates as fractions, Cllr in bits, {p_target: value} for the costs (both 1).
 
-    cllr and act_dcf read the scores as natural-log likelihood ratios, the others only their order; cllr can be infinite.
+    cllr and act_dcf read the scores as natural-log likelihood ratios, the others only their order; cllr may be
+    infinite.
     """
     points = corners(rates)
     return {

@@ -67,15 +67,22 @@ class WeightedTrials:
                 eer_from(rates),
                 *(min_dcf_from(rates, float(p_target)) for p_target in P_TARGETS),
                 min_cllr_from(rates),
-                self.cllr(target_weights / misses[-1], nontarget_weights / rejections[-1]),
+                self.cllr(target_weights, nontarget_weights, misses[-1], rejections[-1]),
                 *(costs * np.stack([miss_rates, false_alarm_rates], axis=1)).sum(axis=1),
             ]
         )
 
-    def cllr(self, target_shares: NDArray[np.float64], nontarget_shares: NDArray[np.float64]) -> float:
+    def cllr(
+        self,
+        target_weights: NDArray[np.integer],
+        nontarget_weights: NDArray[np.integer],
+        num_targets: np.int64,
+        num_nontargets: np.int64,
+    ) -> float:
         if not self.finite_cllr:
             return np.inf
-        return 0.5 * float((target_shares * self.target_bits).sum() + (nontarget_shares * self.nontarget_bits).sum())
+        target_bits, nontarget_bits = target_weights * self.target_bits, nontarget_weights * self.nontarget_bits
+        return 0.5 * float(target_bits.sum() / num_targets + nontarget_bits.sum() / num_nontargets)
 
 
 def running_sum(weights: NDArray[np.integer]) -> NDArray[np.int64]:

@@ -17,7 +17,7 @@ from spk.errors import InputError
 from spk.metrics.error_rates import error_rates
 from spk.metrics.json_numbers import without_infinities
 from spk.metrics.paired import compare
-from spk.metrics.speaker_bootstrap import bootstrap, draw_metrics, interval
+from spk.metrics.speaker_bootstrap import TRIALS_AT_ONCE, bootstrap, draw_metrics, interval, num_threads
 from spk.metrics.summary import summary
 from spk.metrics.weighted_trials import METRICS, WeightedTrials, nested
 
@@ -157,9 +157,30 @@ def test_neither_order_nor_speakers_numbers_nor_processors_matter(monkeypatch):
     shuffled = bootstrap(values[order], is_target[order], enroll[order], test[order], num_draws=20, seed=5)
     assert shuffled == expected
     assert bootstrap(values, is_target, 7 * enroll + 1000, 7 * test + 1000, num_draws=20, seed=5) == expected
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
-    assert bootstrap(values, is_target, enroll, test, num_draws=20, seed=5) == expected
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    for processors in ({0}, {0, 1, 2}):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, processors=processors: processors)
+        assert bootstrap(values, is_target, enroll, test, num_draws=20, seed=5) == expected
     assert bootstrap(values, is_target, enroll, test, num_draws=20, seed=6) != expected
+
+
+def test_no_more_draws_are_made_at_once_than_a_job_may_or_the_memory_holds(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)))
+    for share, expected in (("3", 3), ("64", 16), ("", 16), ("4,2", 16), ("0", 16)):
+        monkeypatch.setenv("OMP_NUM_THREADS", share)
+        assert num_threads(1000) == expected
+    assert num_threads(TRIALS_AT_ONCE // 4) == 4
+    assert num_threads(3 * TRIALS_AT_ONCE) == 1
+
+
+def test_weights_of_one_byte_are_summed_without_overflow():
+    values, _, is_target, *_ = drawn_trials()
+    system, weights = WeightedTrials(values, is_target), np.random.default_rng(0).integers(256, size=len(values))
+    large, small = (
+        system.metrics(*(weights[order].astype(dtype) for order in (system.target_order, system.nontarget_order)))
+        for dtype in (np.int64, np.uint8)
+    )
+    np.testing.assert_array_equal(large, small)
 
 
 def test_a_draw_without_targets_or_non_targets_is_drawn_again():
