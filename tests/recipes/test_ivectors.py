@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -145,6 +146,19 @@ def test_ivectors_tell_speakers_apart_and_do_not_depend_on_the_number_of_jobs(wo
     names_of_one, ivectors_of_one = read_vectors(work / "one.scp")
     assert names_of_one == names
     np.testing.assert_allclose(ivectors_of_one, ivectors, rtol=0, atol=1e-5)
+
+
+def test_features_or_voice_activity_made_again_under_the_same_scp_are_noticed(work, shell):
+    told = [".feats.done", "feats.yaml", "utt2num_frames", ".vad.done"]
+    for name in told:
+        (work / "data" / name).write_text("{}\n")
+    done = shell(f"{TRAIN} data ubm ext; extract_ivectors --nj 1 ext data out", check=True)
+    assert "because this changed: data/.feats.done, data/.vad.done, data/feats.yaml" in done.stderr
+    for stamp in ("ext/.done", "out/.done"):
+        assert {f"data/{name}" for name in told} < json.loads((work / stamp).read_text()).keys()
+    (work / "data/.vad.done").write_text('{"energy_threshold": "4"}\n')
+    done = shell("extract_ivectors --nj 1 ext data out", check=True)
+    assert "made again, because this changed: data/.vad.done" in done.stderr
 
 
 def test_a_job_that_was_killed_is_done_again_and_the_others_are_not(work, shell):
