@@ -166,3 +166,14 @@ def test_more_dimensions_than_utterances_become_few_by_shrunk_lda(tmp_path):
     assert 0 < backend.description["lda_shrinkage"] <= 1
     with pytest.raises(InputError, match=r"too few for PLDA in 64 dimensions.*--lda-dim 9 or less"):
         train_plda_backend(training, lda_dim=None)
+
+
+def test_the_automatic_dimensions_are_no_more_than_the_utterances_beyond_one_of_each_speaker(tmp_path):
+    """14 utterances of 10 speakers: LDA could give 9 dimensions, but PLDA is trained in at most 4."""
+    random = np.random.default_rng(0)
+    speakers = np.array([*range(10), *range(4)])
+    x = 3 * random.standard_normal((10, 16))[speakers] + random.standard_normal((14, 16))
+    utterances = [f"u{number:02d}" for number in range(14)]
+    write_embeddings(str(tmp_path / "embedding"), utterances, x)
+    backend = train_plda_backend(TrainingSet(str(tmp_path), utterances, speakers))
+    assert (backend.plda.dim, backend.description["lda_dim"]) == (4, 4)
