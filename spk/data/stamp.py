@@ -19,7 +19,10 @@ def describe_inputs(files: Iterable[str] = (), values: Mapping[str, str] | None 
             described[os.fspath(path)] = file_digest(path)
         except FileNotFoundError:
             raise InputError(f"{path}: no such file; run the stage that makes it first") from None
-    return described | dict(values or {})
+    for name, value in (values or {}).items():
+        # A file may go by the name of a value, `scores` say; neither hides the other.
+        described[name] = f"{described[name]} {value}" if name in described else value
+    return described
 
 
 def differences(stamp: str | os.PathLike[str], inputs: Mapping[str, str]) -> list[str] | None:
