@@ -45,7 +45,7 @@ def test_from_embeddings_to_scores_and_the_second_time_nothing(work, shell):
         assert (len(targets), len(nontargets)) == (20, 380)
         assert np.mean(targets) > np.mean(nontargets) + 3
     assert {path.name for path in (work / "plda").iterdir()} == {
-        *("mean.vec", "transform.mat", "plda", "plda.json", "missing", ".done")
+        *("mean.vec", "transform.mat", "plda", "plda.json", "missing", ".backend.done")
     }
     assert (work / "plda" / "missing").read_text() == "s99-0\n"
     description = json.loads((work / "plda" / "plda.json").read_text())

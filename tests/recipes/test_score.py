@@ -89,7 +89,7 @@ def test_what_changed_is_said_and_the_scores_are_made_again(work, shell):
     before = (work / "exp/net/scores_test_lda_cosine").read_bytes()
     finished = shell(f"{TRAIN_LDA.replace('lda ', 'lda --lda-dim 2 ', 1)}; {SCORE_LDA}", check=True)
     assert "made again, because this changed: lda_dim" in finished.stderr
-    assert "made again, because this changed: exp/net/backend_lda/.done" in finished.stderr
+    assert "made again, because this changed: exp/net/backend_lda/transform.mat" in finished.stderr
     assert (work / "exp/net/scores_test_lda_cosine").read_bytes() != before
 
 
@@ -240,7 +240,7 @@ def test_plda_scores_are_written_in_full_precision(plda_work, shell):
         ("--norm as", "--norm none", "--cohort is for score normalisation; give --norm, too"),
         ("--cohort exp/net/embeddings_cohort", "", "--norm as: give --cohort, embeddings of speakers who are in no"),
         ("--top-n 3", "--top-n 5", "--top-n 5: the cohort has only 4; give a larger cohort or a smaller N"),
-        ("--top-n 3", "--top-n many", "argument --top-n: invalid int value: 'many'"),
+        ("--top-n 3", "--top-n many", "score: error: --top-n: 'many' must be a whole number"),
         (
             "--cohort exp/net/embeddings_cohort --cohort-models cohort",
             "--cohort exp/net/embeddings_train",
