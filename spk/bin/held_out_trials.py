@@ -7,22 +7,17 @@ a list `trials` of all pairs of them.
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 from typing import Annotated
 
 from spk.bin.command import argument_parser, command
-from spk.config import ValidationConfig
 from spk.data.all_pairs import write_all_pairs
-from spk.data.data_dir import check_source, read_table, write_parts
-from spk.data.files import file_digest
+from spk.data.data_dir import check_source, count_and_name, read_table, write_parts
 from spk.errors import InputError
-from spk.schema import NOT_NEGATIVE, Range, check_arguments, check_value
+from spk.schema import NOT_NEGATIVE, Range, check_value
 
 log = logging.getLogger(__name__)
-# The held-out speakers are drawn from those whose utterances have features; another list gives another draw.
-DRAWN_FROM = ("utt2spk", "utt2num_frames")
 
 
 @command
@@ -57,29 +52,37 @@ def main() -> None:
 def held_out_speakers(exp_dir: Path, data_dir: Path) -> list[str]:
     """The speakers of `data_dir` that the training of `exp_dir` did not see.
 
-    Raises: InputError when the system was not trained here, on other data, or on all speakers.
+    Raises: InputError when the system was not trained here, on other data, or on all speakers, and when it started from
+    a network that was trained on some of them.
     """
-    from spk.train.experiment import read_config
+    from spk.train.experiment import read_config, read_run
+    from spk.train.seen_speakers import changed_since, speakers_seen, validation_of
     from spk.train.training_data import read_training_data
 
-    config = read_config(exp_dir)
-    try:
-        run = json.loads((exp_dir / "run.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        run = None
+    config, run = read_config(exp_dir), read_run(exp_dir)
     if config is None or run is None or "imported" in run:
         raise InputError(f"{exp_dir}: was not trained here (steps/train), so that no training speakers are held out")
-    digests = run["data_digests"]
-    if changed := [name for name in DRAWN_FROM if digests[name] != file_digest(data_dir / name)]:
+    if changed := changed_since(run, data_dir):
         raise InputError(
             f"{exp_dir} was trained on other data than {data_dir} (its {' and '.join(changed)}); give the directory "
             f"that it was trained on, {run['data']} then"
         )
-    section = ValidationConfig(**check_arguments("validation", config["validation"], ValidationConfig))
-    held_out = read_training_data(data_dir, section, config["seed"])[1]
+    held_out = read_training_data(data_dir, validation_of(config), config["seed"])[1]
     if held_out is None:
         raise InputError(
             f"{exp_dir}: its training held out no speaker (validation.speakers: 0); train one that holds some out"
+        )
+    try:
+        seen = speakers_seen(run.get("init_from"), data_dir) & set(held_out.speakers)
+    except InputError as error:
+        raise InputError(
+            f"{exp_dir} started from another network (init_from), and whom that was trained on is not known: {error}"
+        ) from None
+    if seen:
+        raise InputError(
+            f"{exp_dir} started from a network (init_from: {run['init_from']['file']}) trained on some of its "
+            f"{len(held_out.speakers)} held-out speakers, {count_and_name(seen)}; hold the same ones out in both "
+            "(seed, validation.speakers)"
         )
     return held_out.speakers
 

@@ -56,7 +56,9 @@ def run(config: SystemConfig, data_dir: Path, exp_dir: Path, device, open_direct
     from spk.nets.embedder import build_embedder
     from spk.train.batch_size import find_batch_size
     from spk.train.checkpoint import list_checkpoints
+    from spk.train.experiment import describe_initial
     from spk.train.initialization import initialize, read_initial
+    from spk.train.seen_speakers import warn_of_seen
     from spk.train.trainer import Terminated, Trainer
     from spk.train.training_data import read_training_data
 
@@ -68,6 +70,8 @@ def run(config: SystemConfig, data_dir: Path, exp_dir: Path, device, open_direct
     embedder = build_embedder(config.normalization, config.network, num_bins=training.reader.dim)
     if initial is not None:
         initialize(embedder, initial, training.reader.dim, config.init_from)
+        if validation is not None:
+            warn_of_seen(describe_initial(config), data_dir, validation.speakers)
     loss = LOSSES.build(
         "loss",
         config.loss,

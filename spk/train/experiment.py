@@ -57,6 +57,11 @@ def read_config(exp_dir: Path) -> dict[str, Any] | None:
     return yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
+def read_run(exp_dir: Path) -> dict[str, Any] | None:
+    path = exp_dir / "run.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
 def data_digests(data_dir: Path) -> dict[str, str]:
     """Digests of the data directory's files; of feats.scp without the folders, so that a run may move with its data."""
     digests = {name: file_digest(data_dir / name) for name in DATA_FILES}

@@ -32,27 +32,9 @@ def read_training_data(
     Which speakers are held out, and which of their utterances, depends on the seed and the speaker list alone.
     """
     data_dir = Path(data_dir)
-    for name in ("feats.scp", "utt2spk", "utt2num_frames"):
-        if not (data_dir / name).exists():
-            raise InputError(f"{data_dir / name}: no such file; run steps/make_feats {data_dir} first")
-    utt2spk = read_table(data_dir / "utt2spk")
-    utt2num_frames = read_table(data_dir / "utt2num_frames")
-    utterances = list(read_table(data_dir / "feats.scp"))
-    for utterance in utterances:
-        if utterance not in utt2spk or utterance not in utt2num_frames:
-            raise InputError(
-                f"{data_dir}: utterance {utterance!r} of feats.scp is missing in utt2spk or utt2num_frames; "
-                f"run utils/fix_data_dir.sh {data_dir}"
-            )
-    names = np.array([utt2spk[utterance] for utterance in utterances])
-    speakers = np.unique(names)
+    utterances, names, utt2num_frames = read_utterances(data_dir)
     random = np.random.default_rng([seed, 1])
-    if validation.speakers and validation.speakers > len(speakers) - 2:
-        raise InputError(
-            f"validation.speakers: {validation.speakers} of {len(speakers)} training speakers would "
-            "leave fewer than 2 to train on"
-        )
-    held_out = random.permutation(speakers)[: validation.speakers]
+    held_out = draw_held_out(names, validation, random)
     is_held_out = np.isin(names, held_out)
 
     def select(chosen: np.ndarray) -> Utterances:
@@ -79,3 +61,38 @@ def read_training_data(
             "so there is no target trial; hold out more speakers, or 0 for none"
         )
     return training, validating
+
+
+def speakers_trained_on(data_dir: str | os.PathLike[str], validation: ValidationConfig, seed: int) -> set[str]:
+    """The speakers of the training utterances that `read_training_data` gives."""
+    names = read_utterances(Path(data_dir))[1]
+    return set(names.tolist()) - set(draw_held_out(names, validation, np.random.default_rng([seed, 1])).tolist())
+
+
+def read_utterances(data_dir: Path) -> tuple[list[str], np.ndarray, dict[str, str]]:
+    """The utterances with features, their speakers' names [U], and utt2num_frames."""
+    for name in ("feats.scp", "utt2spk", "utt2num_frames"):
+        if not (data_dir / name).exists():
+            raise InputError(f"{data_dir / name}: no such file; run steps/make_feats {data_dir} first")
+    utt2spk = read_table(data_dir / "utt2spk")
+    utt2num_frames = read_table(data_dir / "utt2num_frames")
+    utterances = list(read_table(data_dir / "feats.scp"))
+    for utterance in utterances:
+        if utterance not in utt2spk or utterance not in utt2num_frames:
+            raise InputError(
+                f"{data_dir}: utterance {utterance!r} of feats.scp is missing in utt2spk or utt2num_frames; "
+                f"run utils/fix_data_dir.sh {data_dir}"
+            )
+    names = np.array([utt2spk[utterance] for utterance in utterances])
+    return utterances, names, utt2num_frames
+
+
+def draw_held_out(names: np.ndarray, validation: ValidationConfig, random: np.random.Generator) -> np.ndarray:
+    """The speakers to hold out, of those who have the utterances: `names` [U]."""
+    speakers = np.unique(names)
+    if validation.speakers and validation.speakers > len(speakers) - 2:
+        raise InputError(
+            f"validation.speakers: {validation.speakers} of {len(speakers)} training speakers would "
+            "leave fewer than 2 to train on"
+        )
+    return random.permutation(speakers)[: validation.speakers]

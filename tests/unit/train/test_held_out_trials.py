@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 
 import pytest
 
@@ -71,3 +73,70 @@ def test_another_data_directory_or_a_system_from_elsewhere_is_refused(exp, data_
     refused(shell(line), f"{exp}: was not trained here")
     refused(shell(line.replace(str(exp), "nowhere")), "nowhere: was not trained here")
     assert not (tmp_path / "held_out").exists()
+
+
+ONE_STEP = ("--train.steps", "1")
+
+
+def start_from(train, system_yaml, data_dir, exp, source, *overrides) -> str:
+    """Train in `exp` from the network of `source`; what the log says."""
+    finished = train(system_yaml, data_dir, exp, "--init-from", source, *ONE_STEP, *overrides)
+    assert finished.returncode == 0, finished.stderr
+    return finished.stderr
+
+
+def test_held_out_speakers_whom_the_initial_network_was_trained_on_are_refused(
+    exp, train, system_yaml, data_dir, tmp_path, shell
+):
+    held_out = read_training_data(data_dir, ValidationConfig(speakers=2), seed=4)[1]
+    seen = set(held_out.speakers) & set(read_training_data(data_dir, ValidationConfig(speakers=2), seed=3)[0].speakers)
+    assert seen
+    same, other, third = (tmp_path / name for name in ("same", "other", "third"))
+    assert "warning" not in start_from(train, system_yaml, data_dir, same, exp)
+    shell(f"held_out_trials {same} {data_dir} {tmp_path}/held_out_same", check=True)
+    # Of more that the first held out, the second may take a part.
+    fewer = start_from(train, system_yaml, data_dir, tmp_path / "more", "null", "--validation.speakers", "3")
+    assert "warning" not in fewer
+    assert "warning" not in start_from(train, system_yaml, data_dir, tmp_path / "fewer", tmp_path / "more")
+
+    log = start_from(train, system_yaml, data_dir, other, exp, "--seed", "4")
+    assert f"{exp}/final.pt was trained on {len(seen)} of the 2 held-out speakers, so that validation flatters" in log
+    message = f"trained on some of its 2 held-out speakers, {len(seen)}: {' '.join(sorted(seen))}; hold the same"
+    refused(shell(f"held_out_trials {other} {data_dir} {tmp_path}/held_out"), f"{exp}/final.pt) {message}")
+    # The network at the end of a chain is asked, too.
+    assert "was trained on" in start_from(train, system_yaml, data_dir, third, same, "--seed", "4")
+    refused(shell(f"held_out_trials {third} {data_dir} {tmp_path}/held_out"), f"{same}/final.pt) {message}")
+    assert not (tmp_path / "held_out").exists()
+
+
+def test_speakers_of_another_data_set_may_be_held_out_whatever_trained_the_initial_network(
+    exp, train, system_yaml, data_dir, tmp_path, shell
+):
+    new = tmp_path / "new"
+    shutil.copytree(data_dir, new)
+    for name in ("feats.scp", "utt2spk", "utt2num_frames"):
+        (new / name).write_text(re.sub(r"\bs(?=\d)", "new", (data_dir / name).read_text()))
+    second = tmp_path / "second"
+    assert "warning" not in start_from(train, system_yaml, new, second, exp, "--seed", "4")
+    line = f"held_out_trials {second} {new} {tmp_path}/held_out"
+    shell(line, check=True)
+    shutil.rmtree(tmp_path / "held_out")
+    (data_dir / "utt2spk").unlink()
+    reason = f"{data_dir}, which {exp}/final.pt was trained on, is gone or has changed"
+    refused(shell(line), f"{second} started from another network (init_from), and whom that was trained on", reason)
+    again = start_from(train, system_yaml, new, tmp_path / "again", exp)
+    assert (
+        f"warning: init_from: whom the network was trained on is not known ({reason}); validation may flatter" in again
+    )
+
+
+def test_an_initial_network_that_nothing_tells_about_is_refused(exp, train, system_yaml, data_dir, tmp_path, shell):
+    second = tmp_path / "second"
+    (tmp_path / "alone").mkdir()
+    shutil.copy(exp / "final.pt", tmp_path / "alone" / "net.pt")
+    log = start_from(train, system_yaml, data_dir, second, tmp_path / "alone" / "net.pt")
+    assert "net.pt was not trained here (steps/train)); validation may flatter" in log
+    line = f"held_out_trials {second} {data_dir} {tmp_path}/held_out"
+    refused(shell(line), "net.pt was not trained here (steps/train)")
+    (tmp_path / "alone" / "net.pt").unlink()
+    refused(shell(line), "net.pt is gone or another network now")
