@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from spk.bin.command import argument_parser, command
 from spk.bin.trial_speakers import read_tables, speakers_of_trials
+from spk.bin.whole_number import whole_number
 from spk.data.files import whole_file
 from spk.data.scores import read_scores, scores_of_trials
 from spk.data.trials import Trials, read_trials
@@ -32,6 +33,7 @@ from spk.metrics.error_rates import error_rates
 from spk.metrics.json_numbers import without_infinities
 from spk.metrics.speaker_bootstrap import bootstrap
 from spk.metrics.summary import summary
+from spk.schema import Range
 
 log = logging.getLogger(__name__)
 
@@ -66,13 +68,16 @@ def main() -> None:
 def parse_options() -> argparse.Namespace:
     parser = argument_parser("metrics", __doc__, usage=argparse.SUPPRESS)
     parser.add_argument("--utt2spk", default="", help=argparse.SUPPRESS)
-    parser.add_argument("--draws", type=int, default=1000, help=argparse.SUPPRESS)
-    parser.add_argument("--seed", type=int, default=1, help=argparse.SUPPRESS)
+    parser.add_argument("--draws", default="1000", help=argparse.SUPPRESS)
+    parser.add_argument("--seed", default="1", help=argparse.SUPPRESS)
     parser.add_argument("--groups", help=argparse.SUPPRESS)
     parser.add_argument("--json", help=argparse.SUPPRESS)
     parser.add_argument("scores", help=argparse.SUPPRESS)
     parser.add_argument("trials", help=argparse.SUPPRESS)
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.draws = whole_number("--draws", options.draws, allowed=Range(least=2))
+    options.seed = whole_number("--seed", options.seed)
+    return options
 
 
 def measure_groups(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from spk.bin.command import argument_parser, command
+from spk.bin.whole_number import whole_number
 from spk.data.stamp import describe_inputs, differences, write_stamp
 from spk.errors import InputError
 from spk.metrics.error_rates import error_rates
@@ -28,23 +29,22 @@ def main() -> None:
     parser = argument_parser("report", __doc__)
     parser.add_argument("--title", default="Results")
     parser.add_argument("--output", default="", metavar="DIR")
-    parser.add_argument(
-        "--draws", type=int, default=1000, help="of speakers, for the intervals; 0: none (default %(default)s)"
-    )
+    parser.add_argument("--draws", default="1000", help="of speakers, for the intervals; 0: none (default %(default)s)")
     parser.add_argument("exps", nargs="+", metavar="EXP")
     options = parser.parse_args()
-    if options.draws < 0 or options.draws == 1:
-        raise InputError(f"--draws: {options.draws} is out of range; allowed: 2 or more, or 0 for no intervals")
+    num_draws = whole_number("--draws", options.draws)
+    if num_draws == 1:
+        raise InputError("--draws: 1 is out of range; allowed: 2 or more, or 0 for no intervals")
     exps = list(dict.fromkeys(exp.rstrip("/") or exp for exp in options.exps))
     found = find_scores(exps)
-    rows = [row for exp, score_files in found.items() for row in results_of(exp, score_files, options.draws)]
+    rows = [row for exp, score_files in found.items() for row in results_of(exp, score_files, num_draws)]
     if options.output:
         write_output(
             Path(options.output),
             rows,
             options.title,
             [file for files in found.values() for file in files],
-            options.draws,
+            num_draws,
         )
     print(results_table(rows, options.title), end="")
 

@@ -27,6 +27,7 @@ from spk.backend.registry import Backend
 from spk.backend.score_normalization import NORMS, check_cohort_size, check_norm
 from spk.backend.scoring import Normalization, score_trials
 from spk.bin.command import argument_parser, command
+from spk.bin.whole_number import whole_number
 from spk.config import make_evaluation, read_yaml
 from spk.data.files import whole_file
 from spk.data.scores import write_scores
@@ -65,11 +66,12 @@ def main() -> None:
     parser.add_argument("--norm", default="none", help=f"score normalisation: {', '.join(NORMS)} (default none)")
     parser.add_argument("--cohort", help="for --norm, a directory of embeddings of speakers who are in no trial")
     parser.add_argument("--cohort-models", help="'speaker utterance utterance ...' lines: the cohort are their means")
-    parser.add_argument("--top-n", type=int, default=300, help="for --norm as: cohort scores that count (default 300)")
+    parser.add_argument("--top-n", default="300", help="for --norm as: cohort scores that count (default 300)")
     for name in ("trials", "enroll_dir", "test_dir", "scores"):
         parser.add_argument(name)
     options = parser.parse_args()
 
+    options.top_n = whole_number("--top-n", options.top_n)
     backend, transform = make_backend(options)
     normalization = make_normalization(options)
     models = read_models(options.enroll_models) if options.enroll_models else None

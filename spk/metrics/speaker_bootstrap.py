@@ -140,7 +140,7 @@ def draw_metrics(
 
 
 def num_threads(num_trials: int) -> int:
-    """How many draws to make at once: as there are processors, or OMP_NUM_THREADS where a job has that share of them."""
+    """How many draws to make at once: one a processor, or OMP_NUM_THREADS where a job has that share of them."""
     processors, share = len(os.sched_getaffinity(0)), os.environ.get("OMP_NUM_THREADS", "")
     if share.isdecimal() and int(share) > 0:
         processors = min(processors, int(share))

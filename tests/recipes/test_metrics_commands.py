@@ -121,6 +121,9 @@ def test_bad_input_is_one_line(files, shell):
     refused(shell(f"{METRICS} --utt2spk wrong,utt2spk a trials"), "utt2spk: 's0-0' is 's0' here and 's1' in an earlier")
     refused(shell(f"{METRICS} --utt2spk missing a trials"), "missing: No such file")
     refused(shell(f"{METRICS} --draws 1 a trials"), "draws: 1 is out of range")
+    for name in (METRICS, f"{COMPARE} a"):
+        refused(shell(f"{name} --seed -1 a trials"), "--seed: -1 is out of range; allowed: at least 0")
+        refused(shell(f"{name} --draws x a trials"), "--draws: 'x' must be a whole number")
     refused(shell(f"{COMPARE} a missing trials"), "missing: no such file")
     (files / "b").write_text("s0-1 s0-0 nan\n")
     refused(shell(f"{COMPARE} a b trials"), "b:1: the score is NaN")
