@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Annotated
 
 from spk.bin.command import argument_parser, command
+from spk.bin.whole_number import whole_number
 from spk.data.all_pairs import write_all_pairs
 from spk.data.data_dir import check_source, count_and_name, read_table, write_parts
 from spk.errors import InputError
-from spk.schema import NOT_NEGATIVE, Range, check_value
+from spk.schema import Range
 
 log = logging.getLogger(__name__)
 
@@ -23,15 +23,13 @@ log = logging.getLogger(__name__)
 @command
 def main() -> None:
     parser = argument_parser("held_out_trials", __doc__)
-    parser.add_argument(
-        "--max-trials", type=int, default=500_000, help="draw so many of all pairs (default %(default)s)"
-    )
-    parser.add_argument("--seed", type=int, default=1, help="of the trials that are drawn (default %(default)s)")
+    parser.add_argument("--max-trials", default="500000", help="draw so many of all pairs (default %(default)s)")
+    parser.add_argument("--seed", default="1", help="of the trials that are drawn (default %(default)s)")
     for name in ("exp", "data", "out_dir"):
         parser.add_argument(name)
     options = parser.parse_args()
-    max_trials = check_value("--max-trials", options.max_trials, Annotated[int, Range(least=2)])
-    seed = check_value("--seed", options.seed, Annotated[int, NOT_NEGATIVE])
+    max_trials = whole_number("--max-trials", options.max_trials, allowed=Range(least=2))
+    seed = whole_number("--seed", options.seed)
     data_dir, out_dir = Path(options.data), Path(options.out_dir)
     check_source(data_dir, out_dir)
 
