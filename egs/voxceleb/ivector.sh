@@ -47,7 +47,7 @@ fi
 if in_stage 2 "MFCC and voice activity -> feats.scp and vad.scp in each data directory"; then
   for set in "${sets[@]}"; do
     make_feats --cmd "$cpu_cmd" --nj "$nj" --config "$features" "$set"
-    compute_vad "$set"
+    compute_vad --cmd "$cpu_cmd" --nj "$nj" "$set"
   done
 fi
 

@@ -1,34 +1,31 @@
-"""Voice activity of every utterance of a data directory, from the log energy in its MFCC.
+"""Voice activity of the utterances of a data directory, or of one job's share of them, from the log energy in its MFCC.
 
-Usage: python3 -m spk.bin.compute_vad [--vad-energy-threshold X] [--vad-energy-mean-scale X] [--vad-frames-context N]
-           [--vad-proportion-threshold X] DATA
-Writes DATA/vad.ark and vad.scp: a vector of 0 and 1 for each utterance of DATA/feats.scp. Utterances without a voiced
-frame are listed in DATA/unvoiced.
+Usage: python3 -m spk.bin.compute_vad [--utterances LIST] [--vad-energy-threshold X] [--vad-energy-mean-scale X]
+           [--vad-frames-context N] [--vad-proportion-threshold X] DATA OUT_PREFIX
+Writes OUT_PREFIX.unvoiced, the utterances without a voiced frame, OUT_PREFIX.ark, and then OUT_PREFIX.scp: a vector of
+0 and 1 for each utterance that has features. Does nothing when OUT_PREFIX.scp is there.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import sys
-from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
-from typing import get_type_hints
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
 from spk.bin.command import argument_parser, command
+from spk.bin.dataclass_options import add_fields, values_of
 from spk.data.ark import FeatureReader
-from spk.data.feature_blocks import feature_blocks
+from spk.data.data_dir import read_table
+from spk.data.feature_blocks import BLOCK_FRAMES, feature_blocks
 from spk.data.files import whole_file
+from spk.data.front_end import features_of
 from spk.embed.write import write_embeddings
 from spk.errors import InputError
 from spk.feats.vad import VadConfig, voiced_frames
-from spk.ivector.frames import BLOCK_FRAMES, features_of
-from spk.schema import check_value
 
 log = logging.getLogger(__name__)
 
@@ -47,70 +44,58 @@ def check_features(data_dir: Path) -> None:
             raise InputError(f"{data_dir}/feats.yaml: {option} is {features[option]}; {said}")
 
 
-class Decisions:
-    """The voice activity of a reader's utterances, one after another; counts frames and gathers what has no voice."""
-
-    def __init__(self, reader: FeatureReader, config: VadConfig) -> None:
-        self.reader, self.config = reader, config
-        self.num_frames = self.num_voiced = 0
-        self.unvoiced: list[str] = []
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        """float32 [T] of 0 and 1."""
-        for block in feature_blocks(self.reader, np.arange(len(self.reader)), BLOCK_FRAMES):
+def decide(reader: FeatureReader, config: VadConfig) -> list[np.ndarray]:
+    """bool [T] of every utterance: a byte a frame, 1 GB for the million utterances of VoxCeleb2."""
+    decisions: list[np.ndarray] = []
+    with tqdm(total=len(reader), unit="utt", disable=not sys.stderr.isatty()) as bar:
+        for block in feature_blocks(reader, np.arange(len(reader)), BLOCK_FRAMES):
             energies, lengths = torch.from_numpy(block.frames[:, 0]), torch.from_numpy(block.num_frames)
-            voiced = voiced_frames(energies, lengths, self.config).numpy().astype(np.float32)
-            parts = np.split(voiced, block.num_frames.cumsum()[:-1])
-            self.unvoiced += [
-                self.reader.utterances[i] for i, part in zip(block.indices, parts, strict=True) if not part.any()
-            ]
-            self.num_frames += len(voiced)
-            self.num_voiced += int(voiced.sum())
-            yield from parts
-
-
-def option_of(name: str) -> str:
-    return "--vad-" + name.replace("_", "-")
-
-
-def number(text: str | float) -> str | float:
-    """The number that an option's text says; what says none is left for check_value to refuse."""
-    with contextlib.suppress(ValueError):
-        return float(text)
-    return text
+            voiced = voiced_frames(energies, lengths, config).numpy()
+            decisions += np.split(voiced, block.num_frames.cumsum()[:-1])
+            bar.update(len(block.num_frames))
+    return decisions
 
 
 @command
 def main() -> None:
     parser = argument_parser("compute_vad", __doc__)
-    for field in fields(VadConfig):
-        parser.add_argument(option_of(field.name), dest=field.name, default=field.default)
-    parser.add_argument("data")
+    add_fields(parser, VadConfig, prefix="--vad-")
+    parser.add_argument("--utterances", help="a file whose first column names the utterances (default: all)")
+    parser.add_argument("--only-check", action="store_true", help="see whether all this fits together; write nothing")
+    for name in ("data", "out_prefix"):
+        parser.add_argument(name)
     options = parser.parse_args()
-    hints = get_type_hints(VadConfig, include_extras=True)
-    config = VadConfig(
-        **{name: check_value(option_of(name), number(getattr(options, name)), hint) for name, hint in hints.items()}
-    )
-    data_dir = Path(options.data)
+    config = VadConfig(**values_of(options, VadConfig, prefix="--vad-"))
+    data_dir, prefix = Path(options.data), options.out_prefix
     if not (data_dir / "feats.scp").exists():
         raise InputError(f"{data_dir / 'feats.scp'}: no such file; run steps/make_feats {data_dir} first")
+    if not options.only_check and Path(f"{prefix}.scp").exists():
+        log.info("%s.scp: already made", prefix)
+        return
     check_features(data_dir)
+    utterances = list(read_table(data_dir / "feats.scp"))
+    if options.utterances is not None:
+        wanted = read_table(options.utterances)
+        utterances = [utterance for utterance in utterances if utterance in wanted]
+    if options.utterances is not None and not utterances:  # a share of rejected recordings alone
+        write(prefix, [], [])
+        return
+    reader = FeatureReader(data_dir / "feats.scp", utterances)
+    if not options.only_check:
+        write(prefix, utterances, decide(reader, config))
 
-    reader = FeatureReader(data_dir / "feats.scp")
-    decisions = Decisions(reader, config)
-    with tqdm(decisions, total=len(reader), unit="utt", disable=not sys.stderr.isatty()) as bar:
-        write_embeddings(str(data_dir / "vad"), reader.utterances, bar)
-    listed = data_dir / "unvoiced"
-    listed.unlink(missing_ok=True)
-    if decisions.unvoiced:
-        with whole_file(listed) as file:
-            file.writelines(f"{utterance}\n" for utterance in decisions.unvoiced)
-        log.info("%d utterances have no voiced frame; they are listed in %s", len(decisions.unvoiced), listed)
+
+def write(prefix: str, utterances: list[str], decisions: list[np.ndarray]) -> None:
+    unvoiced = [name for name, voiced in zip(utterances, decisions, strict=True) if not voiced.any()]
+    with whole_file(f"{prefix}.unvoiced") as file:
+        file.writelines(f"{utterance}\n" for utterance in unvoiced)
+    write_embeddings(prefix, utterances, decisions)
     log.info(
-        "%d utterances, %.1f %% of %d frames voiced",
-        len(reader),
-        100 * decisions.num_voiced / decisions.num_frames,
-        decisions.num_frames,
+        "%d utterances, %d without a voiced frame; %d of %d frames voiced",
+        len(utterances),
+        len(unvoiced),
+        sum(np.count_nonzero(voiced) for voiced in decisions),
+        sum(map(len, decisions)),
     )
 
 

@@ -7,13 +7,11 @@ says how their frames are made from features.
 
 from __future__ import annotations
 
-import argparse
-import contextlib
-from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, get_type_hints
+from typing import Annotated
 
 from spk.bin.command import argument_parser, command
+from spk.bin.dataclass_options import add_fields, meaning, values_of
 from spk.bin.train import pick_device
 from spk.data.stamp import describe_inputs
 from spk.schema import AT_LEAST_ONE, check_value
@@ -23,15 +21,14 @@ from spk.schema import AT_LEAST_ONE, check_value
 def main() -> None:
     import torch
 
-    from spk.ivector.frames import FrameConfig, FrameReader, features_of
+    from spk.data.front_end import features_of
+    from spk.ivector.frames import FrameConfig, FrameReader
     from spk.ivector.ubm_training import UbmConfig, UbmTraining
     from spk.train.experiment import locked
 
     parser = argument_parser("train_ubm", __doc__)
-    for kind in (UbmConfig, FrameConfig):
-        for field in fields(kind):
-            if field.name != "features":
-                parser.add_argument(option_of(field.name), default=field.default, metavar="NUMBER")
+    add_fields(parser, UbmConfig)
+    add_fields(parser, FrameConfig, leave_out=["features"])
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--threads", default=2, help="of torch on the CPU")
     parser.add_argument("--only-check", action="store_true", help="see whether all this fits together; write nothing")
@@ -39,9 +36,9 @@ def main() -> None:
         parser.add_argument(name)
     options = parser.parse_args()
 
-    config = UbmConfig(**checked(options, UbmConfig))
-    torch.set_num_threads(check_value("--threads", number(options.threads), Annotated[int, AT_LEAST_ONE]))
-    frame_config = FrameConfig(**checked(options, FrameConfig), features=features_of(options.data))
+    config = UbmConfig(**values_of(options, UbmConfig))
+    torch.set_num_threads(check_value("--threads", meaning(options.threads), Annotated[int, AT_LEAST_ONE]))
+    frame_config = FrameConfig(**values_of(options, FrameConfig), features=features_of(options.data))
     reader = FrameReader(options.data, frame_config, device=pick_device(options.device))
     if options.only_check:
         return
@@ -50,27 +47,6 @@ def main() -> None:
     ubm_dir = Path(options.ubm_dir)
     with locked(ubm_dir):
         UbmTraining(ubm_dir, config, reader, made_from).run()
-
-
-def option_of(name: str) -> str:
-    return "--" + name.replace("_", "-")
-
-
-def number(text: str | float) -> str | float:
-    """The number that an option's text says; what says none is left for check_value to refuse."""
-    with contextlib.suppress(ValueError):
-        return float(text)
-    return text
-
-
-def checked(options: argparse.Namespace, kind: type) -> dict[str, float]:
-    """The options that are fields of a dataclass, as its types; InputError names the option."""
-    hints = get_type_hints(kind, include_extras=True)
-    return {
-        name: check_value(option_of(name), number(getattr(options, name)), hint)
-        for name, hint in hints.items()
-        if hasattr(options, name)
-    }
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ import numpy as np
 from spk.data.ark import FeatureReader, where
 from spk.errors import InputError
 
+BLOCK_FRAMES = 100_000
+
 
 @dataclass(frozen=True)
 class FeatureBlock:

@@ -12,10 +12,11 @@ import torch
 import yaml
 from torch import Tensor
 
+from spk.config import read_yaml
 from spk.data.files import whole_file
 from spk.errors import InputError
 from spk.ivector.diagonal_gmm import DiagonalGmm
-from spk.ivector.frames import Block, FrameReader, read_yaml_section
+from spk.ivector.frames import Block, FrameReader
 from spk.ivector.full_gmm import FullGmm
 from spk.ivector.gmm_files import read_diagonal_gmm, read_full_gmm
 from spk.ivector.posteriors import frame_posteriors
@@ -40,7 +41,7 @@ def read_posterior_config(extractor_dir: str | os.PathLike[str]) -> PosteriorCon
     path = Path(extractor_dir) / "posteriors.yaml"
     if not path.exists():
         raise InputError(f"{path}: no such file; train the extractor with steps/train_ivector_extractor first")
-    return PosteriorConfig(**check_arguments(f"{path}: posteriors", read_yaml_section(path), PosteriorConfig))
+    return PosteriorConfig(**check_arguments(f"{path}: posteriors", read_yaml(path), PosteriorConfig))
 
 
 def write_posterior_config(extractor_dir: str | os.PathLike[str], config: PosteriorConfig) -> None:
