@@ -40,6 +40,8 @@ def open_object(path: str | os.PathLike[str]) -> ObjectReader:
             return ObjectReader(path, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a directory; give the file in it") from None
 
 
 class ObjectReader:

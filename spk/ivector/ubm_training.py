@@ -1,7 +1,8 @@
 """Training of the UBM: a diagonal mixture grown from frames in memory, EM over all data, then full covariances.
 
 The schedule of Kaldi's sid/train_diag_ubm.sh and train_full_ubm.sh. After every iteration the mixture is written, and
-the next starts from what was written; so a run that was killed carries on and ends with the same bytes.
+the next starts from what was written; so a run that was killed carries on, and on the CPU ends with the same bytes (a
+GPU adds in no fixed order).
 """
 
 from __future__ import annotations
@@ -17,16 +18,17 @@ from typing import Annotated, Any
 
 import torch
 
+from spk.data.feature_blocks import BLOCK_FRAMES
 from spk.data.files import whole_file
 from spk.errors import InputError
 from spk.ivector.diagonal_em import MIN_OCCUPANCY, DiagonalStatistics, initial_gmm, split
 from spk.ivector.diagonal_gmm import DiagonalGmm
-from spk.ivector.frames import BLOCK_FRAMES, FrameReader, write_frame_config
+from spk.ivector.frames import FrameReader, write_frame_config
 from spk.ivector.full_em import FullStatistics
 from spk.ivector.full_gmm import FullGmm
 from spk.ivector.gmm_files import read_diagonal_gmm, read_full_gmm, write_diagonal_gmm, write_full_gmm
 from spk.ivector.progress import Progress
-from spk.schema import AT_LEAST_ONE, FRACTION, NOT_NEGATIVE
+from spk.schema import AT_LEAST_ONE, NOT_NEGATIVE, Range
 
 log = logging.getLogger(__name__)
 Count = Annotated[int, AT_LEAST_ONE]
@@ -46,8 +48,10 @@ class UbmConfig:
     num_gselect_diag: Count = 30
     num_gselect: Count = 20
     subsample: Count = 5  # every so many-th frame, over all data
-    min_gaussian_weight: Annotated[float, FRACTION] = 1e-4
-    seed: WholeNumber = 1
+    min_gaussian_weight: Annotated[float, Range(above=0, most=1)] = 1e-4
+    # In the last iteration with full covariances; else a Gaussian with few frames keeps mean and covariance.
+    remove_low_count: bool = False
+    seed: Annotated[int, Range(0, 10**9)] = 1
 
     def __post_init__(self) -> None:
         if self.num_frames < MIN_OCCUPANCY * self.num_gauss:
@@ -67,7 +71,12 @@ class UbmTraining:
         """`made_from`: what else decides the result; a run of other data or options is not carried on."""
         self.ubm_dir, self.config, self.reader = ubm_dir, config, reader
         self.device = reader.device
-        self.made_from = {"options": asdict(config), "frames": asdict(reader.config), "data": dict(made_from)}
+        self.made_from = {
+            "options": asdict(config),
+            "frames": asdict(reader.config),
+            "data": dict(made_from),
+            "device": self.device.type,
+        }
 
     def run(self) -> None:
         self.take_up()
@@ -83,7 +92,7 @@ class UbmTraining:
         log.info("%d Gaussians of %d dimensions", gmm.num_gaussians, gmm.dim)
 
     def take_up(self) -> None:
-        """Keep what an earlier run of the same data and options left, and nothing else."""
+        """Keep what an earlier run of the same data and options on the same kind of device left, and nothing else."""
         path = self.ubm_dir / "training.json"
         for name in ("final.ubm", "final.dubm"):
             (self.ubm_dir / name).unlink(missing_ok=True)
@@ -93,6 +102,8 @@ class UbmTraining:
         except (FileNotFoundError, ValueError):
             same = False
         if not same:
+            if any(map(self.iterations, PHASES)):
+                log.info("%s: of other data or options, or not on %s: beginning anew", path, self.device.type)
             for phase in PHASES:
                 for iteration in self.iterations(phase):
                     self.path(phase, iteration).unlink()
@@ -156,7 +167,8 @@ class UbmTraining:
             diagonal = self.read("diag", config.num_diag_iters)
             statistics = FullStatistics(self.read("full", iteration - 1))
             progress = self.over_all_data(f"full {iteration} of {total}", statistics, diagonal, config.num_gselect)
-            gmm = statistics.estimate(min_weight=config.min_gaussian_weight, remove=iteration == total)
+            remove = config.remove_low_count and iteration == total
+            gmm = statistics.estimate(min_weight=config.min_gaussian_weight, remove=remove)
             self.report(progress, statistics, gmm.num_gaussians)
             self.write("full", iteration, gmm)
 

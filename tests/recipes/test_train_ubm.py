@@ -138,7 +138,7 @@ def test_features_without_energy_make_no_vad(work, shell, features, message):
         ),
         (
             "cp $PREPARED/data/vad.scp data; train_ubm --ngpu 0 --min-gaussian-weight 2 data ubm",
-            "train_ubm: error: --min-gaussian-weight: 2.0 is out of range; allowed: at least 0 and at most 1",
+            "train_ubm: error: --min-gaussian-weight: 2.0 is out of range; allowed: above 0 and at most 1",
         ),
         (
             "cp $PREPARED/data/vad.scp data; train_ubm --ngpu 0 --threads 1 --num-gauss 500 data ubm",
