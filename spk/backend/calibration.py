@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from scipy.special import logit
 
 from spk.errors import InputError
+from spk.metrics.min_dcf import detection_weights
 
-# Weight of the squared weights (of standardised inputs) beside the mean loss: it moves the weights by less than a
-# thousandth, and keeps them finite where the classes can be separated.
+# Weight of the squared weights (of standardised inputs) beside the loss, whose rarer class counts 1: it moves the
+# weights by less than a thousandth, and keeps them finite where the classes can be separated.
 RIDGE = 1e-7
 
 
@@ -28,12 +29,6 @@ class Calibration:
         return inputs @ self.weights + self.offset
 
 
-def check_p_target(p_target: float) -> float:
-    if not 0 < p_target < 1:
-        raise InputError(f"p_target: {p_target!r} is out of range; allowed: above 0 and below 1")
-    return p_target
-
-
 def train_calibration(
     inputs: NDArray[np.float64], is_target: NDArray[np.bool_], p_target: float, names: Sequence[str]
 ) -> Calibration:
@@ -42,13 +37,14 @@ def train_calibration(
     Brümmer et al., Fusion of heterogeneous speaker recognition systems in the STBU submission for the NIST speaker
     recognition evaluation 2006, IEEE TASLP 15(7), 2007, section II: over T target and N non-target trials minimise
         p / T sum_target log(1 + exp(-llr - logit p)) + (1 - p) / N sum_nontarget log(1 + exp(llr + logit p))
-    So the regression's logit is the llr plus the prior's log odds, which are taken off the offset.
+    So the regression's logit is the llr plus the prior's log odds, which are taken off the offset. The sums are divided
+    by min(p, 1 - p), or the ridge would be the stronger the smaller the prior.
     Shapes: inputs [N, M], one column a system or quality measure, named by `names` [M]; is_target [N].
     Raises: InputError without targets or non-targets, for a column that is constant, or p_target out of range.
     """
     from sklearn.linear_model import LogisticRegression  # slow to import
 
-    check_p_target(p_target)
+    miss_weight, false_alarm_weight = detection_weights(p_target, c_miss=1, c_fa=1)
     num_targets = np.count_nonzero(is_target)
     num_nontargets = len(is_target) - num_targets
     if not num_targets or not num_nontargets:
@@ -59,7 +55,7 @@ def train_calibration(
         raise InputError(f"{names[int(np.argmax(constant))]} is the same for all {len(inputs)} trials; leave it out")
     regression = LogisticRegression(
         C=1 / RIDGE,
-        class_weight={True: p_target / num_targets, False: (1 - p_target) / num_nontargets},
+        class_weight={True: miss_weight / num_targets, False: false_alarm_weight / num_nontargets},
         solver="newton-cholesky",
         tol=1e-9,
         max_iter=1000,

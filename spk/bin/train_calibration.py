@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from spk.backend.calibration import check_p_target, separates, train_calibration
+from spk.backend.calibration import separates, train_calibration
 from spk.backend.quality import MEASURES
 from spk.bin.calibration_inputs import (
     NEEDS,
@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("calibration_dir")
     parser.add_argument("scores", nargs="+")
     options = parser.parse_args()
-    p_target = check_p_target(check_value("--p-target", options.p_target, float))
+    p_target = check_value("--p-target", options.p_target, float)
     measures = measures_of(options.quality)
     check_needs(options, measures)
     needed = {name for measure in measures for name in NEEDS[measure]}

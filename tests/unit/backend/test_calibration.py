@@ -42,19 +42,19 @@ def test_calibrated_cllr_is_within_one_per_cent_of_the_least():
     assert min_cllr(targets, nontargets) <= cllr(targets, nontargets) < 1.01 * min_cllr(targets, nontargets)
 
 
-def test_weights_and_offset_minimise_the_cost_that_is_cited():
+@pytest.mark.parametrize("p_target", [0.1, 1e-3, 1e-5, 0.999])
+def test_weights_and_offset_minimise_the_cost_that_is_cited(p_target):
     random = np.random.default_rng(2)
     is_target = np.arange(500) < 60
     inputs = random.standard_normal((500, 2)) * [1, 100] + [3, -7] + is_target[:, None] * [1.5, 80]
-    p_target = 0.1
 
     def cost(parameters):
         logits = inputs @ parameters[:2] + parameters[2] + logit(p_target)
         miss, false_alarm = np.logaddexp(0, -logits[is_target]), np.logaddexp(0, logits[~is_target])
-        return p_target * miss.mean() + (1 - p_target) * false_alarm.mean()
+        return (p_target * miss.mean() + (1 - p_target) * false_alarm.mean()) / min(p_target, 1 - p_target)
 
     found = minimize(
-        cost, [1, 0.01, 0], method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-14, "maxiter": 10_000}
+        cost, [1, 0.01, -2], method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-14, "maxiter": 10_000}
     )
     calibration = train_calibration(inputs, is_target, p_target, ["a", "b"])
     ours = [*calibration.weights, calibration.offset]
@@ -86,9 +86,10 @@ def test_calibration_keeps_the_order_of_scores_and_repeats_itself():
     np.testing.assert_array_equal(np.argsort(first(llrs[:, None]), kind="stable"), np.argsort(llrs, kind="stable"))
 
 
-def test_separable_classes_get_finite_weights():
+@pytest.mark.parametrize("p_target", [0.05, 1e-4])
+def test_separable_classes_get_finite_weights(p_target):
     scores, is_target = np.array([0.9, 0.8, 0.2, 0.1, 0.15]), np.array([1, 1, 0, 0, 0], bool)
-    calibration = train_calibration(scores[:, None], is_target, 0.05, ["scores"])
+    calibration = train_calibration(scores[:, None], is_target, p_target, ["scores"])
     llrs = calibration(scores[:, None])
     assert separates(llrs, is_target)
     assert np.isfinite(llrs).all()
