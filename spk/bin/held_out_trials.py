@@ -1,6 +1,6 @@
 """Trials of the training speakers that a system's training held out: what its calibration is trained on.
 
-Usage: python3 -m spk.bin.held_out_trials [--max-trials N] [--seed S] EXP DATA OUT_DIR
+Usage: python3 -m spk.bin.held_out_trials [--max-trials N] [--seed S] [--across-sessions true] EXP DATA OUT_DIR
 EXP was trained on DATA. OUT_DIR becomes a data directory of all utterances with features of the held-out speakers, with
 a list `trials` of all pairs of them.
 """
@@ -25,6 +25,12 @@ def main() -> None:
     parser = argument_parser("held_out_trials", __doc__)
     parser.add_argument("--max-trials", default="500000", help="draw so many of all pairs (default %(default)s)")
     parser.add_argument("--seed", default="1", help="of the trials that are drawn (default %(default)s)")
+    parser.add_argument(
+        "--across-sessions",
+        choices=["true", "false"],
+        default="false",
+        help="no pairs of one session: utterances named alike up to the last dash (default %(default)s)",
+    )
     for name in ("exp", "data", "out_dir"):
         parser.add_argument(name)
     options = parser.parse_args()
@@ -39,7 +45,11 @@ def main() -> None:
     for line in write_parts(data_dir, utt2spk, [(out_dir, chosen)]):
         log.info("%s", line)
     counts = write_all_pairs(
-        out_dir / "trials", {utterance: utt2spk[utterance] for utterance in chosen}, max_trials, seed
+        out_dir / "trials",
+        {utterance: utt2spk[utterance] for utterance in chosen},
+        max_trials,
+        seed,
+        across_sessions=options.across_sessions == "true",
     )
     log.info(
         "%d held-out speakers, %d utterances; trials: %d target of %d, %d non-target of %d",

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spk.data.files import whole_file
+from spk.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -22,19 +23,32 @@ class PairCounts:
     all_nontarget: int
 
 
-def write_all_pairs(path: str | os.PathLike[str], utt2spk: Mapping[str, str], max_trials: int, seed: int) -> PairCounts:
+def write_all_pairs(
+    path: str | os.PathLike[str], utt2spk: Mapping[str, str], max_trials: int, seed: int, across_sessions: bool = False
+) -> PairCounts:
     """Write 'enroll test target|nontarget' for every two different utterances, each pair once.
 
     With more than `max_trials` pairs, that many are drawn without replacement: all target pairs as long as they are at
     most half of the list, because they are the rare ones. Sorting `utt2spk` by utterance must sort it by speaker too.
+    `across_sessions`: no pairs of one session, of which the utterances have the same name up to the last dash.
+    Raises: InputError when there is no target pair across sessions.
     """
-    names = sorted(utt2spk)
+    names = sorted(utt2spk, key=lambda name: (session_of(name), name)) if across_sessions else sorted(utt2spk)
     speakers = np.unique([utt2spk[name] for name in names], return_inverse=True)[1]
     if (np.diff(speakers) < 0).any():
         raise ValueError("sorted by utterance, the speakers must be sorted too")
     index = np.arange(len(names))
     end_of_speaker = np.searchsorted(speakers, speakers, side="right")
-    target = Block(index + 1, end_of_speaker - index - 1)
+    after = index + 1
+    if across_sessions:
+        sessions = np.unique([session_of(name) for name in names], return_inverse=True)[1]
+        after = np.minimum(np.searchsorted(sessions, sessions, side="right"), end_of_speaker)
+    target = Block(after, end_of_speaker - after)
+    if across_sessions and not target.size:
+        raise InputError(
+            f"{path}: no speaker has utterances of two sessions: names (as {names[0]!r}) that differ before the last "
+            "dash"
+        )
     nontarget = Block(end_of_speaker, len(names) - end_of_speaker)
     num_target, num_nontarget = target.size, nontarget.size
     if num_target + num_nontarget > max_trials:
@@ -50,6 +64,10 @@ def write_all_pairs(path: str | os.PathLike[str], utt2spk: Mapping[str, str], ma
                     lines = f" {label}\n{name} ".join(all_names[tests])
                     file.write(f"{name} {lines} {label}\n".encode("utf-8", "surrogateescape"))
     return PairCounts(num_target, num_nontarget, target.size, nontarget.size)
+
+
+def session_of(name: str) -> str:
+    return name.rpartition("-")[0]
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spk.data.all_pairs import PairCounts, draw_distinct, write_all_pairs
+from spk.errors import InputError
 
 
 def utterances(*counts: int) -> dict[str, str]:
@@ -72,6 +73,26 @@ def test_too_many_pairs_are_drawn_without_repeating_one(tmp_path, counts, max_tr
     assert found.all_target + found.all_nontarget == len(possible)
     assert len(set(trials)) == len(trials) and set(trials) <= possible
     assert Counter(label for _, label in trials) == {"target": target, "nontarget": nontarget}
+
+
+def test_pairs_of_one_session_are_left_out_on_demand(tmp_path):
+    # Session s-a is s-a-1 and s-a-3, though s-a-2-1, of session s-a-2, stands between them.
+    names = ["s-a-1", "s-a-2-1", "s-a-3", "s-b-1", "t-a-1", "t-a-2", "t-c-1"]
+    utt2spk = {name: name[0] for name in names}
+    found = write_all_pairs(tmp_path / "trials", utt2spk, 100, seed=1, across_sessions=True)
+    trials = read(tmp_path / "trials")
+    assert len(trials) == len(set(trials))
+    same_session = {frozenset(pair) for pair in [("s-a-1", "s-a-3"), ("t-a-1", "t-a-2")]}
+    assert set(trials) == {(pair, label) for pair, label in all_pairs(utt2spk) if pair not in same_session}
+    assert found == PairCounts(7, 12, 7, 12)
+
+
+def test_speakers_of_one_session_each_have_no_pairs_across_sessions(tmp_path):
+    with pytest.raises(InputError, match=r"trials: no speaker has utterances of two sessions: names \(as 's0-a-0'\)"):
+        write_all_pairs(tmp_path / "trials", utterances(3, 2), 100, seed=1, across_sessions=True)
+    with pytest.raises(InputError, match="no speaker has utterances of two sessions"):
+        write_all_pairs(tmp_path / "trials", {"a1": "a", "a2": "a", "b1": "b"}, 100, seed=1, across_sessions=True)
+    assert not (tmp_path / "trials").exists()
 
 
 def test_the_draw_follows_the_seed(tmp_path):

@@ -10,6 +10,7 @@ import pytest
 
 from spk.config import ValidationConfig
 from spk.data.data_dir import read_table
+from spk.data.files import file_digest
 from spk.data.trials import read_trials
 from spk.train.training_data import read_training_data
 
@@ -47,6 +48,21 @@ def test_too_many_pairs_are_drawn(exp, data_dir, tmp_path, shell):
     finished = shell(f"held_out_trials --max-trials 10 {exp} {data_dir} {tmp_path}/held_out", check=True)
     assert "trials: 5 target of 12, 5 non-target of 16" in finished.stderr
     assert len(read_trials(tmp_path / "held_out" / "trials")) == 10
+
+
+def test_pairs_of_one_session_are_left_out_on_demand(exp, data_dir, tmp_path, shell):
+    for name in ("feats.scp", "utt2spk", "utt2num_frames"):  # sN-0 and sN-1 are of session sN-a, the others of sN-b
+        text = (data_dir / name).read_text()
+        text = re.sub(r"(?m)^(s\d)-([01])", r"\1-a-\2", text)
+        (data_dir / name).write_text(re.sub(r"(?m)^(s\d)-([23])", r"\1-b-\2", text))
+    renamed = json.loads((exp / "run.json").read_text())
+    renamed["data_digests"] |= {name: file_digest(data_dir / name) for name in ("utt2spk", "utt2num_frames")}
+    (exp / "run.json").write_text(json.dumps(renamed))
+    line = f"held_out_trials --across-sessions true {exp} {data_dir} {tmp_path}/held_out"
+    assert "trials: 8 target of 8, 16 non-target of 16" in shell(line, check=True).stderr
+    again = shell(line.replace("true", "false"), check=True).stderr
+    assert "because this changed: across_sessions" in again
+    assert "trials: 12 target of 12" in again
 
 
 def refused(finished, *parts: str) -> None:
