@@ -2,8 +2,9 @@
 
 Usage: python3 -m spk.bin.train_ivector_extractor [options] DATA UBM_DIR EXTRACTOR_DIR
 EXTRACTOR_DIR gets N.ie after iteration N (0.ie: the first guess) in place of the one before, final.ie, a copy of the
-last of them, what extract_ivectors needs beside it (final.ubm, final.dubm, frames.yaml, posteriors.yaml), and missing:
-the utterances without voiced frames.
+last of them, what extract_ivectors needs beside it (final.ubm, final.dubm, frames.yaml, posteriors.yaml), missing: the
+utterances without voiced frames, and training.json: what all this was made from. A run of other data, other options or
+another kind of device is not gone on with, but begun again.
 """
 
 from __future__ import annotations
@@ -11,18 +12,22 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 from spk.bin.command import argument_parser, command
 from spk.bin.train import pick_device
 from spk.data.files import whole_file
+from spk.data.stamp import describe_inputs, differences, write_stamp
 from spk.errors import InputError
 from spk.schema import AT_LEAST_ONE, Range, check_value
 
 log = logging.getLogger(__name__)
 SECONDS_BETWEEN_REPORTS = 60
+UBM_FILES = ("final.ubm", "final.dubm", "frames.yaml")
+DATA_FILES = ("feats.scp", ".feats.done", "feats.yaml", "utt2num_frames", "vad.scp", ".vad.done")
 
 
 @command
@@ -42,6 +47,7 @@ def main() -> None:
     options = parser.parse_args()
     ivector_dim = check_value("--ivector-dim", options.ivector_dim, Annotated[int, Range(least=2)])
     num_iters = check_value("--num-iters", options.num_iters, Annotated[int, AT_LEAST_ONE])
+    seed = check_value("--seed", options.seed, Annotated[int, Range(0, 2**32 - 1)])
     threads = check_value("--threads", options.threads, Annotated[int, AT_LEAST_ONE])
     ubm_dir, extractor_dir = Path(options.ubm_dir), Path(options.extractor_dir)
 
@@ -51,6 +57,7 @@ def main() -> None:
     from spk.ivector.extractor_training import initial_extractor
     from spk.ivector.frames import FrameReader, read_frame_config
     from spk.ivector.statistics_reader import PosteriorConfig, StatisticsReader, read_ubm, write_posterior_config
+    from spk.train.experiment import locked
 
     torch.set_num_threads(threads)
     posteriors = PosteriorConfig(options.num_gselect, options.min_post, options.posterior_scale)
@@ -61,26 +68,50 @@ def main() -> None:
     if options.only_check:
         return
 
-    extractor_dir.mkdir(parents=True, exist_ok=True)
-    for name in ("final.ubm", "final.dubm", "frames.yaml"):
-        copy(ubm_dir / name, extractor_dir / name)
-    write_posterior_config(extractor_dir, posteriors)
-    done = iterations_done(extractor_dir, num_iters)
-    if done is None:
-        done = 0
-        generator = torch.Generator().manual_seed(options.seed)
-        write_extractor(extractor_dir / "0.ie", initial_extractor(full, ivector_dim, generator))
-    elif done:
-        log.info("goes on after iteration %d: %s", done, extractor_dir / f"{done}.ie")
-    reader = StatisticsReader(frames, diagonal, full, posteriors)
-    for iteration in range(done + 1, num_iters + 1):
-        iterate(extractor_dir, iteration, num_iters, reader)
-    copy(extractor_dir / f"{num_iters}.ie", extractor_dir / "final.ie")
+    in_data = [path for name in DATA_FILES if (path := Path(options.data) / name).exists()]
+    values = {"ivector_dim": ivector_dim, "seed": seed, **asdict(posteriors), "device": device.type}
+    made_from = describe_inputs(
+        [*(ubm_dir / name for name in UBM_FILES), *in_data], {name: str(value) for name, value in values.items()}
+    )
+    with locked(extractor_dir):
+        take_up(extractor_dir, made_from)
+        for name in UBM_FILES:
+            copy(ubm_dir / name, extractor_dir / name)
+        write_posterior_config(extractor_dir, posteriors)
+        done = iterations_done(extractor_dir, num_iters)
+        if done is None:
+            done = 0
+            generator = torch.Generator().manual_seed(seed)
+            write_extractor(extractor_dir / "0.ie", initial_extractor(full, ivector_dim, generator))
+        elif done:
+            log.info("goes on after iteration %d: %s", done, extractor_dir / f"{done}.ie")
+        reader = StatisticsReader(frames, diagonal, full, posteriors)
+        for iteration in range(done + 1, num_iters + 1):
+            iterate(extractor_dir, iteration, num_iters, reader)
+        copy(extractor_dir / f"{num_iters}.ie", extractor_dir / "final.ie")
     log.info("%s", extractor_dir / "final.ie")
 
 
+def take_up(extractor_dir: Path, made_from: Mapping[str, str]) -> None:
+    """Keep the iterations that an earlier run left if it was made from the same, and nothing else."""
+    for name in ("final.ie", ".done"):  # .done is the stamp of steps/train_ivector_extractor
+        (extractor_dir / name).unlink(missing_ok=True)
+    record = extractor_dir / "training.json"
+    changed = differences(record, made_from)
+    if changed == []:
+        return
+    if changed:
+        log.info("begins again, because this changed: %s", ", ".join(changed))
+    for path in extractor_dir.glob("*.ie"):
+        path.unlink()
+    write_stamp(record, made_from)
+
+
 def iterate(extractor_dir: Path, iteration: int, num_iters: int, reader) -> None:
-    """Make N.ie from the file N-1.ie, so that a run that goes on does the same as one that never stopped."""
+    """Make N.ie from the file N-1.ie, so that a run that goes on does the same as one that never stopped.
+
+    To the byte on the CPU; on a GPU sums are added in any order, and the last digits differ between any two runs.
+    """
     import torch
 
     from spk.ivector.extractor import IvectorPosterior

@@ -20,6 +20,7 @@ from spk.ivector.extractor_files import read_extractor
 from spk.ivector.frames import FrameConfig, write_frame_config
 from spk.ivector.full_gmm import FullGmm
 from spk.ivector.gmm_files import read_full_gmm, write_diagonal_gmm, write_full_gmm
+from spk.train.experiment import locked
 
 NUM_GAUSS, DIM, IVECTOR_DIM, ITERATIONS = 4, 3, 5, 4
 SPEAKERS = [f"s{n:02d}" for n in range(12)]
@@ -131,6 +132,46 @@ def test_training_that_was_killed_ends_with_the_same_bytes(work, command, root, 
     assert (work / "again/final.ie").read_bytes() == (work / "ext/final.ie").read_bytes()
 
 
+def test_other_options_do_not_end_with_the_model_that_is_there(work, command, caplog):
+    with caplog.at_level("INFO"):
+        assert not command(f"train_ivector_extractor {OPTIONS} --ivector-dim 3 --num-iters 1 --device cpu data ubm ext")
+    assert "begins again, because this changed: ivector_dim" in caplog.text
+    assert read_extractor(work / "ext/final.ie").ivector_dim == 3
+    assert not (work / "ext/.done").exists()
+    assert {path.name for path in (work / "ext").glob("*.ie")} == {"1.ie", "final.ie"}
+
+
+def test_a_run_that_another_kind_of_device_began_is_begun_again(work, command, caplog):
+    record = work / "ext/training.json"
+    record.write_text(record.read_text().replace('"cpu"', '"cuda"'))
+    with caplog.at_level("INFO"):
+        assert not command(f"train_ivector_extractor {OPTIONS} --device cpu data ubm ext")
+    assert "begins again, because this changed: device" in caplog.text
+    assert "iteration 1 of" in caplog.text
+
+
+def test_two_trainings_in_one_folder_are_refused_and_nothing_is_lost(work, shell):
+    before = {path.name: path.read_bytes() for path in (work / "ext").iterdir() if path.is_file()}
+    with locked(work / "ext"):
+        refused(shell(f"{TRAIN} --seed 2 data ubm ext"), "ext is in use by process")
+    after = {path.name: path.read_bytes() for path in (work / "ext").iterdir() if path.is_file()}
+    assert {**after, ".lock": b""} == {**before, ".lock": b""}
+
+
+def test_the_host_that_submits_needs_no_gpu(work, shell):
+    (work / "submit").write_text('#!/bin/sh\necho "$@" >>submitted\nexit 3\n')
+    (work / "submit").chmod(0o755)
+    for line in (
+        f"{TRAIN} --ngpu 1 --cmd ./submit data ubm new",
+        "extract_ivectors --nj 1 --ngpu 1 --cmd ./submit ext data out",
+    ):
+        done = shell(line, env={"CUDA_VISIBLE_DEVICES": ""})
+        assert done.returncode == 3, done.stderr
+    submitted = (work / "submitted").read_text().splitlines()
+    assert len(submitted) == 2
+    assert all("--gpu 1" in line and "--device cuda" in line for line in submitted)
+
+
 def test_ivectors_tell_speakers_apart_and_do_not_depend_on_the_number_of_jobs(work, shell, command):
     first = shell("extract_ivectors --nj 2 ext data out", check=True)
     assert "1 utterances have no voiced frames and get no i-vector; they are listed in out/missing" in first.stderr
@@ -149,11 +190,15 @@ def test_ivectors_tell_speakers_apart_and_do_not_depend_on_the_number_of_jobs(wo
 
 
 def test_features_or_voice_activity_made_again_under_the_same_scp_are_noticed(work, shell):
-    told = [".feats.done", "feats.yaml", "utt2num_frames", ".vad.done"]
-    for name in told:
-        (work / "data" / name).write_text("{}\n")
+    told = {".feats.done": "{}\n", "feats.yaml": "{}\n", ".vad.done": "{}\n"}
+    told["utt2num_frames"] = "".join(f"{name} 100\n" for name in UTTERANCES)
+    for name, content in told.items():
+        (work / "data" / name).write_text(content)
     done = shell(f"{TRAIN} data ubm ext; extract_ivectors --nj 1 ext data out", check=True)
-    assert "because this changed: data/.feats.done, data/.vad.done, data/feats.yaml" in done.stderr
+    assert (
+        "begins again, because this changed: data/.feats.done, data/.vad.done, data/feats.yaml, data/utt2num"
+        in done.stderr
+    )
     for stamp in ("ext/.done", "out/.done"):
         assert {f"data/{name}" for name in told} < json.loads((work / stamp).read_text()).keys()
     (work / "data/.vad.done").write_text('{"energy_threshold": "4"}\n')
@@ -212,7 +257,12 @@ def test_damaged_and_missing_files_are_one_line(work, command, shell):
 
 @pytest.mark.parametrize(
     ("option", "message"),
-    [("--min-post 2", "min_post: 2.0 is out of range"), ("--ivector-dim 1", "--ivector-dim: 1 is out of range")],
+    [
+        ("--min-post 2", "min_post: 2.0 is out of range"),
+        ("--ivector-dim 1", "--ivector-dim: 1 is out of range"),
+        ("--seed 99999999999999999999", "--seed: 99999999999999999999 is out of range"),
+        ("--seed -1", "--seed: -1 is out of range"),
+    ],
 )
 def test_an_option_out_of_range_is_named(option, message, work, command):
     assert message in command(f"train_ivector_extractor {OPTIONS} {option} data ubm new")
