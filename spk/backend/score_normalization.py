@@ -19,12 +19,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spk.backend.registry import Backend
+from spk.backend.registry import PAIRS_PER_BLOCK, Backend, blocks_of_rows
 from spk.errors import InputError
 from spk.schema import nearest
 
 SIDES = {"z": ("enroll",), "t": ("test",), "s": ("enroll", "test"), "as": ("enroll", "test")}
 NORMS = ("none", *SIDES)
+# A part of the cohort: so many that they are worth a pass over the table, so few that a block has many of its rows.
+MEMBERS_PER_PART = 1 << 14
 # A deviation of this many units in the last place of the mean is what rounding leaves of equal scores.
 ROUNDING = 16
 
@@ -69,18 +71,70 @@ def cohort_statistics(
 
     Representations are those of `backend`; `num_utterances` [S] as there. A member of the cohort counts as one
     utterance, also where it is a mean of several. Then a test utterance scores against the cohort what the cohort's
-    members would score against it. One block of scores is in memory at a time; `progress` is told of rows done.
+    members would score against it. The cohort is taken in parts, so that a block of scores has many rows whatever its
+    size; beside a block, `top_n` scores of each row are in memory. `progress` is told of rows done.
     """
-    mean, deviation = np.empty(len(table)), np.empty(len(table))
-    first = 0
-    for scores in backend.all_pairs(table, cohort, num_utterances):
-        rows = slice(first, first + len(scores))
-        if top_n is not None and top_n < scores.shape[1]:
-            scores.partition(scores.shape[1] - top_n, axis=1)
-            scores = scores[:, -top_n:]
-        mean[rows] = scores.mean(axis=1, dtype=np.float64)
-        deviation[rows] = np.sqrt(np.square(scores - mean[rows, None]).mean(axis=1))
-        deviation[rows][deviation[rows] <= ROUNDING * np.finfo(scores.dtype).eps * np.abs(mean[rows])] = 0
-        first = rows.stop
-        progress(len(scores))
-    return CohortStatistics(mean, deviation)
+    running = Moments(len(table)) if top_n is None else Highest(len(table), min(top_n, len(cohort)))
+    num_pairs = num_told = 0
+    for part in blocks_of_rows(len(cohort), 1, MEMBERS_PER_PART):
+        first = 0
+        for scores in backend.all_pairs(table, cohort[part], num_utterances):
+            running.add(slice(first, first + len(scores)), scores, part.start)
+            first += len(scores)
+            num_pairs += scores.size
+            progress(num_pairs // len(cohort) - num_told)
+            num_told = num_pairs // len(cohort)
+    return running.statistics()
+
+
+class Moments:
+    """Mean and deviation of each row's scores, which come in parts."""
+
+    def __init__(self, num_rows: int) -> None:
+        self.mean, self.variance, self.eps = np.zeros(num_rows), np.zeros(num_rows), 0.0
+
+    def add(self, rows: slice, scores: NDArray[np.floating], num_before: int = 0) -> None:
+        """More scores [n, m] of these rows, which had `num_before` each.
+
+        Chan, Golub and LeVeque, Updating formulae and a pairwise algorithm for computing sample variances, 1979.
+        """
+        self.eps = np.finfo(scores.dtype).eps
+        mean = scores.mean(axis=1, dtype=np.float64)
+        variance = np.square(scores - mean[:, None]).mean(axis=1)
+        share, moved = scores.shape[1] / (num_before + scores.shape[1]), mean - self.mean[rows]
+        self.mean[rows] += share * moved
+        self.variance[rows] += share * (variance - self.variance[rows] + (1 - share) * np.square(moved))
+
+    def statistics(self) -> CohortStatistics:
+        deviation = np.sqrt(self.variance)
+        deviation[deviation <= ROUNDING * self.eps * np.abs(self.mean)] = 0
+        return CohortStatistics(self.mean, deviation)
+
+
+class Highest:
+    """Mean and deviation of the `top_n` highest of each row's scores, which come in parts."""
+
+    def __init__(self, num_rows: int, top_n: int) -> None:
+        self.num_rows, self.top_n = num_rows, top_n
+        self.best: NDArray[np.floating] | None = None  # [num_rows, top_n], of which so many columns as came are filled
+
+    def add(self, rows: slice, scores: NDArray[np.floating], num_before: int) -> None:
+        if self.best is None:
+            self.best = np.empty((self.num_rows, self.top_n), scores.dtype)
+        known = self.best[rows, : min(num_before, self.top_n)]
+        best = highest(np.concatenate([known, highest(scores, self.top_n)], axis=1), self.top_n)
+        self.best[rows, : best.shape[1]] = best
+
+    def statistics(self) -> CohortStatistics:
+        moments = Moments(self.num_rows)
+        for rows in blocks_of_rows(*self.best.shape, PAIRS_PER_BLOCK):
+            moments.add(rows, self.best[rows])
+        return moments.statistics()
+
+
+def highest(scores: NDArray[np.floating], count: int) -> NDArray[np.floating]:
+    """The `count` highest of each row, in any order, or all if there are no more; reorders `scores`."""
+    if count >= scores.shape[1]:
+        return scores
+    scores.partition(scores.shape[1] - count, axis=1)
+    return scores[:, -count:]

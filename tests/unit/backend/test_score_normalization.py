@@ -8,7 +8,7 @@ import pytest
 import spk.backend.cosine
 import spk.backend.euclidean
 import spk.backend.plda_scoring
-from spk.backend import BACKENDS
+from spk.backend import BACKENDS, score_normalization
 from spk.backend.cohort import read_cohort
 from spk.backend.models import read_models
 from spk.backend.plda import Plda
@@ -39,11 +39,14 @@ def backend(request):
     return backends()[request.param]
 
 
-@pytest.fixture(params=[1, 100, 1 << 21])
+@pytest.fixture(params=[(1, 1), (20, 4), (100, 9), (1 << 21, 1 << 14)])
 def pairs_per_block(request, monkeypatch) -> int:
-    for module in (spk.backend.cosine, spk.backend.euclidean, spk.backend.plda_scoring):
-        monkeypatch.setattr(module, "PAIRS_PER_BLOCK", request.param)
-    return request.param
+    """Blocks, and parts of the cohort, of one, some or all."""
+    pairs, members = request.param
+    for module in (spk.backend.cosine, spk.backend.euclidean, spk.backend.plda_scoring, score_normalization):
+        monkeypatch.setattr(module, "PAIRS_PER_BLOCK", pairs)
+    monkeypatch.setattr(score_normalization, "MEMBERS_PER_PART", members)
+    return pairs
 
 
 @pytest.fixture
@@ -154,6 +157,25 @@ def test_all_pairs_are_the_scores_of_trials_of_all_pairs(backend, pairs_per_bloc
     assert len(blocks) == 3 or pairs_per_block > 1
     scores = backend.score(x[:3], x[3:], enroll, test)
     np.testing.assert_allclose(np.concatenate(blocks).ravel(), scores, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("top_n", [None, 40])
+@pytest.mark.parametrize("offset", [0, 1e4])
+def test_parts_of_a_cohort_give_the_statistics_of_the_whole(monkeypatch, top_n, offset):
+    """Also where the scores are far from 0, and a sum of squares would lose their digits; progress ends at all rows."""
+    scores = offset + np.random.default_rng(0).standard_normal((7, 100))
+
+    class Given:
+        def all_pairs(self, table, cohort, num_utterances):
+            yield from (scores[block][:, cohort.astype(int)] for block in (slice(0, 5), slice(5, 7)))
+
+    monkeypatch.setattr(score_normalization, "MEMBERS_PER_PART", 30)
+    told = []
+    found = cohort_statistics(Given(), np.zeros(7), np.arange(100.0), top_n=top_n, progress=told.append)
+    counted = np.sort(scores, axis=1)[:, -(top_n or 100) :]
+    np.testing.assert_allclose(found.mean, counted.mean(axis=1), rtol=1e-13)
+    np.testing.assert_allclose(found.deviation, counted.std(axis=1), rtol=1e-9)
+    assert sum(told) == 7 and min(told) >= 0
 
 
 @pytest.mark.parametrize("norm", ["s", "as"])
