@@ -9,10 +9,8 @@ import numpy as np
 
 from spk.backend.embedding_reader import embedding_scp
 from spk.backend.models import Models, read_models, utterances_alone
-from spk.data.data_dir import read_table
+from spk.data.data_dir import first_names, read_table
 from spk.errors import InputError
-
-NUM_LISTED = 5
 
 
 @dataclass(frozen=True)
@@ -50,8 +48,7 @@ def refuse_shared_utterances(cohort: Cohort, compared: set[str]) -> None:
     """Raise InputError if an utterance of the cohort is among those that the trials compare."""
     shared = [utterance for utterance in cohort.models.utterances if utterance in compared]
     if shared:
-        some = ", ".join(shared[:NUM_LISTED]) + ", ..." * (len(shared) > NUM_LISTED)
         raise InputError(
-            f"the cohort {cohort.directory} has {len(shared)} utterances of the trials ({some}); a cohort is of other "
-            "speakers than the trials', give training speakers"
+            f"the cohort {cohort.directory} has {len(shared)} utterances of the trials ({first_names(shared)}); a "
+            "cohort is of other speakers than the trials', give training speakers"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -10,13 +11,12 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from spk.data.ark import MOST_MAPS, Scp, map_file, read_vectors
+from spk.data.ark import MOST_MAPS, Scp, map_file, read_record, where
 from spk.data.ark_format import DTYPES, LONGEST_HEADER, Kind, parse_header
-from spk.data.data_dir import read_table
+from spk.data.data_dir import first_names, read_table
 from spk.errors import InputError
 
 UTTERANCES_PER_BLOCK = 512
-NUM_LISTED = 5
 
 
 class MissingEmbeddings(InputError):
@@ -85,7 +85,10 @@ def refuse_not_finite(
 def embedding_blocks(
     directory: str | os.PathLike[str], utterances: Sequence[str]
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-    """Indices [n] of some utterances and their crop embeddings [n, K, D]; block by block, as they lie in the arks."""
+    """Indices [n] of some utterances and their crop embeddings [n, K, D]; block by block, as they lie in the arks.
+
+    Only a block is in memory, whatever the form of the records and the number of arks.
+    """
     scp_path = embedding_scp(directory)
     try:
         scp = Scp(scp_path, utterances)
@@ -93,37 +96,44 @@ def embedding_blocks(
         table = read_table(scp_path)
         missing = [utterance for utterance in utterances if utterance not in table]
         if missing:
-            some = ", ".join(missing[:NUM_LISTED]) + ", ..." * (len(missing) > NUM_LISTED)
-            message = f"{scp_path} has no embedding of {len(missing)} utterances ({some})"
+            message = f"{scp_path} has no embedding of {len(missing)} utterances ({first_names(missing)})"
             raise MissingEmbeddings(message, missing) from None
         raise
-    arks = [map_file(path, os.fspath(scp_path)) for path in scp.paths] if len(scp.paths) <= MOST_MAPS else []
+    arks = functools.lru_cache(MOST_MAPS)(lambda path_id: map_file(scp.paths[path_id], os.fspath(scp_path)))
+    shape = read_record(arks(scp.path_ids[0]), scp.offsets[0], where(scp, 0)).shape
     order = np.lexsort((scp.offsets, scp.path_ids))
-    for first in range(0, len(scp), UTTERANCES_PER_BLOCK):
-        rows = order[first : first + UTTERANCES_PER_BLOCK]
-        crops = gather_equal_records(scp, arks, rows) if arks else None
-        if crops is None:
-            break
-        yield rows, crops
-    else:
-        return
-    # Text, float64, another shape or a damaged record: read one by one, which is slower and knows what is wrong.
-    embeddings = read_vectors(scp_path, utterances)[1]
-    embeddings = embeddings[:, None, :] if embeddings.ndim == 2 else embeddings
-    for start in range(first, len(scp), UTTERANCES_PER_BLOCK):
+    for start in range(0, len(scp), UTTERANCES_PER_BLOCK):
         rows = order[start : start + UTTERANCES_PER_BLOCK]
-        yield rows, embeddings[rows]
+        crops = gather_equal_records(scp, arks, rows)
+        if crops is None:  # text, float64, another shape or a damaged record
+            crops = read_one_by_one(scp, arks, rows, shape)
+        yield rows, crops
+
+
+def read_one_by_one(
+    scp: Scp, arks: Callable[[int], NDArray[np.uint8]], rows: NDArray[np.int64], shape: tuple[int, ...]
+) -> NDArray[np.float32]:
+    """Crop embeddings [n, K, D] of these rows of `scp`; slower than gather_equal_records, and knows what is wrong."""
+    records = np.empty((len(rows), *shape), np.float32)
+    for place, row in enumerate(rows):
+        record = read_record(arks(scp.path_ids[row]), scp.offsets[row], where(scp, row))
+        if record.shape != shape:
+            raise InputError(
+                f"{where(scp, row)}: has the shape {list(record.shape)}, but {scp.utterances[0]!r} has {list(shape)}"
+            )
+        records[place] = record
+    return records[:, None, :] if records.ndim == 2 else records
 
 
 def gather_equal_records(
-    scp: Scp, arks: Sequence[NDArray[np.uint8]], rows: NDArray[np.int64]
+    scp: Scp, arks: Callable[[int], NDArray[np.uint8]], rows: NDArray[np.int64]
 ) -> NDArray[np.float32] | None:
     """Crop embeddings [n, K, D] of these rows of `scp` in one gather per ark, or None unless all headers are the same.
 
     Embeddings are float32 records of one shape: the bytes of all headers equal those of the first utterance's, and the
     values lie as far behind them.
     """
-    start = arks[scp.path_ids[0]][scp.offsets[0] : scp.offsets[0] + LONGEST_HEADER]
+    start = arks(scp.path_ids[0])[scp.offsets[0] : scp.offsets[0] + LONGEST_HEADER]
     try:
         header = parse_header(start.tobytes())
     except ValueError:
@@ -134,7 +144,7 @@ def gather_equal_records(
     shape = (1, header.rows) if header.kind == Kind.FV else (header.rows, header.columns)
     crops = np.empty((len(offsets), *shape), DTYPES[header.kind])
     for path_id in np.unique(path_ids):
-        ark, here = arks[path_id], path_ids == path_id
+        ark, here = arks(path_id), path_ids == path_id
         if (offsets[here] + header.end > len(ark)).any():
             return None
         if (sliding_window_view(ark, header.size)[offsets[here]] != start[: header.size]).any():

@@ -11,11 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spk.backend.embedding_reader import mapped_blocks
-from spk.data.data_dir import lines_of
+from spk.data.data_dir import first_names, lines_of
 from spk.data.trials import distinct_names
 from spk.errors import InputError
-
-NUM_LISTED = 5
 
 
 @dataclass(frozen=True)
@@ -78,8 +76,7 @@ class UnknownModels(InputError):
     """Models that are asked for and not defined: `models`."""
 
     def __init__(self, models: list[str]) -> None:
-        some = ", ".join(models[:NUM_LISTED]) + ", ..." * (len(models) > NUM_LISTED)
-        super().__init__(f"has no line for {len(models)} models ({some})")
+        super().__init__(f"has no line for {len(models)} models ({first_names(models)})")
         self.models = models
 
 

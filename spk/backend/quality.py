@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spk.backend.cohort import Cohort
-from spk.backend.embedding_reader import NUM_LISTED, mapped_blocks
+from spk.backend.embedding_reader import mapped_blocks
 from spk.backend.length import unit_length
 from spk.backend.models import Models, average_embeddings
-from spk.data.data_dir import read_table
+from spk.data.data_dir import first_names, read_table
 from spk.errors import InputError
 
 MEASURES = ("duration", "norm", "cohort")
@@ -42,8 +42,7 @@ def log_durations(path: str | os.PathLike[str], models: Models) -> NDArray[np.fl
     table = read_table(path)
     missing = [utterance for utterance in models.utterances if utterance not in table]
     if missing:
-        some = ", ".join(missing[:NUM_LISTED]) + ", ..." * (len(missing) > NUM_LISTED)
-        raise InputError(f"{path}: has no duration of {len(missing)} utterances ({some})")
+        raise InputError(f"{path}: has no duration of {len(missing)} utterances ({first_names(missing)})")
     durations = np.array([number(table[utterance]) for utterance in models.utterances])
     sound = (durations > 0) & np.isfinite(durations)
     if not sound.all():

@@ -246,6 +246,11 @@ def trial_lists(data_dir: Path) -> list[Path]:
     return sorted(path for path in data_dir.glob("trials*") if path.is_file())
 
 
+def first_names(names: Sequence[str], shown: int = 5) -> str:
+    """'a, b, c, d, e, ...': the first few, in their order."""
+    return ", ".join(names[:shown]) + ", ..." * (len(names) > shown)
+
+
 def count_and_name(names: Collection[str], shown: int = 5) -> str:
     """'7: a b c d e ...': how many, and the first few."""
     return f"{len(names)}: {' '.join(sorted(names)[:shown])}{' ...' if len(names) > shown else ''}"

@@ -87,6 +87,29 @@ def test_several_arks_float64_and_text_are_read(tmp_path):
     np.testing.assert_allclose(got, x[[5, 0, 1, 3, 2, 4]], atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_many_arks_are_read_block_by_block_with_few_open(tmp_path, monkeypatch, dtype):
+    x, names = embeddings(40, 3, 4).astype(dtype), [f"u{n:02d}" for n in range(40)]
+    for part in range(10):
+        own = dict(list(zip(names, x, strict=True))[part::10])
+        kaldiio.save_ark(str(tmp_path / f"{part}.ark"), own, scp=str(tmp_path / f"{part}.scp"))
+    (tmp_path / "embedding.scp").write_text("".join((tmp_path / f"{part}.scp").read_text() for part in range(10)))
+    monkeypatch.setattr(spk.backend.embedding_reader, "MOST_MAPS", 3)
+    monkeypatch.setattr(spk.backend.embedding_reader, "UTTERANCES_PER_BLOCK", 7)
+    sizes, mapped = [], []
+
+    def looked_at(crops):
+        sizes.append(len(crops))
+        lines = Path("/proc/self/maps").read_text().splitlines()
+        mapped.append(len({line.split()[-1] for line in lines if str(tmp_path) in line}))
+        return crops
+
+    got = map_embeddings(tmp_path, names[::-1], looked_at)
+    np.testing.assert_array_equal(got, x[::-1].astype(np.float32))
+    assert sizes == [7] * 5 + [5]
+    assert 0 < max(mapped) <= 3
+
+
 def test_a_transform_comes_before_the_back_end_and_is_applied_to_every_crop(write, trials):
     x = embeddings(3, 2, 6)
     transform = LinearTransform(np.linspace(0, 1, 6), embeddings(4, 6))
