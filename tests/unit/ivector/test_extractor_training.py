@@ -209,6 +209,16 @@ def test_a_change_of_the_prior_leaves_the_distribution_of_means_as_it_is():
     assert precision.diagonal()[1:].tolist() == sorted(precision.diagonal()[1:].tolist(), reverse=True)
 
 
+def test_an_axis_on_which_ivectors_hardly_differ_counts_as_of_the_least_variance():
+    extractor = first_guess()
+    scatter = torch.diag(torch.tensor([1.0, 1.0, 1e-12])).double()
+    moved = update_prior(extractor, torch.zeros(IVECTOR_DIM).double(), scatter)
+    assert moved.prior_offset == pytest.approx(extractor.prior_offset)
+    # Projections become M V^-1, where det V is the root of 1 / (1 * 1 * variance), and the variance 1e-7 for 1e-12.
+    volumes = torch.linalg.det(moved.projections) / torch.linalg.det(extractor.projections)
+    assert volumes.abs().tolist() == pytest.approx([1e-7**0.5] * COUNT)
+
+
 def test_projections_solve_the_normal_equations_where_these_are_well_conditioned():
     generator = torch.Generator().manual_seed(0)
     scatter, cross = positive_definite(generator, 2, 4), normal(generator, 2, 3, 4)
@@ -227,6 +237,19 @@ def test_projections_stay_as_they_are_in_directions_of_which_the_data_say_nothin
     new, _ = best_projections(old, positive_definite(generator, 1, 3), wanted @ scatter, scatter)
     torch.testing.assert_close(new @ seen, wanted @ seen)
     torch.testing.assert_close(new @ unseen, old @ unseen)
+
+
+def test_projections_that_rounding_would_make_worse_are_those_of_before():
+    # By exact arithmetic no step is for the worse; from the best projections half of the steps are, by rounding.
+    generator = torch.Generator().manual_seed(0)
+    scatter, cross = positive_definite(generator, 1000, 4), normal(generator, 1000, 3, 4)
+    covariances = positive_definite(generator, 1000, 3)
+    best, _ = best_projections(normal(generator, 1000, 3, 4), covariances, cross, scatter)
+    again, reverted = best_projections(best, covariances, cross, scatter)
+    assert 100 < int(reverted.sum()) < 900
+    assert torch.equal(again[reverted], best[reverted])
+    torch.testing.assert_close(again, best)
+    assert bool((again != best)[~reverted].any())
 
 
 def test_a_floored_covariance_is_nowhere_below_the_floor_and_as_before_elsewhere():

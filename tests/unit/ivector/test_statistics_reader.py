@@ -83,6 +83,26 @@ def test_blocks_of_any_size_and_a_second_pass_give_the_same(frames, ubm):
     assert float(totals[0][0].sum()) == pytest.approx(len(frames.frames))
 
 
+def test_one_gaussian_a_frame_takes_all_of_it(frames, ubm):
+    (_, statistics) = next(StatisticsReader(frames, *ubm, PosteriorConfig(num_gselect=1)).blocks(1))
+    nearest = ubm[0].log_likelihoods(frames.frames[: frames.num_frames[0]]).argmax(dim=1)
+    assert statistics.occupancies[0].tolist() == torch.bincount(nearest, minlength=32).tolist()
+
+
+def test_posteriors_below_the_least_are_dropped_and_the_others_grow(frames, ubm):
+    num_frames = int(frames.num_frames[0])
+    (_, all_kept), (_, most_dropped) = (
+        next(StatisticsReader(frames, *ubm, PosteriorConfig(num_gselect=32, min_post=least)).blocks(1))
+        for least in (0.0, 0.9)
+    )
+    likeliest = (
+        ubm[1].log_likelihoods(frames.frames[:num_frames], torch.arange(32).expand(num_frames, 32)).argmax(dim=1)
+    )
+    assert most_dropped.occupancies[0].tolist() == torch.bincount(likeliest, minlength=32).tolist()
+    assert bool((all_kept.occupancies > 0).all())
+    assert float(all_kept.occupancies.sum()) == pytest.approx(num_frames)
+
+
 def test_posteriors_are_scaled(frames, ubm):
     (_, whole), (_, half) = (
         next(StatisticsReader(frames, *ubm, PosteriorConfig(posterior_scale=scale)).blocks(1)) for scale in (1.0, 0.5)
