@@ -110,6 +110,12 @@ def test_a_killed_training_is_carried_on_to_the_same_bytes(work, prepared, shell
         assert (work / "killed" / name).read_bytes() == (work / "whole" / name).read_bytes()
 
 
+def test_a_host_without_gpu_submits_a_job_with_one(work, prepared, shell):
+    done = shell(f"cp {prepared}/data/vad.scp data; {TRAIN.replace('--ngpu 0', '--ngpu 1 --cmd echo')} ubm", check=True)
+    assert "--gpu 1 ubm/log/train.log python3 -m spk.bin.train_ubm" in done.stdout
+    assert "--device cuda data ubm" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("features", "message"),
     [

@@ -148,3 +148,8 @@ def test_damage_says_what_was_expected_and_what_is_there(tmp_path, content, meth
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match="absent: no such file"):
         open_object(tmp_path / "absent")
+
+
+def test_a_directory_in_place_of_a_file_is_named(tmp_path):
+    with pytest.raises(InputError, match="is a directory; give the file in it"):
+        open_object(tmp_path)

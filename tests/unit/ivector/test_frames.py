@@ -44,6 +44,7 @@ def test_blocks_hold_every_nth_voiced_frame_of_each_utterance(data, monkeypatch,
     assert reader.dim == 2 * DIM
     np.testing.assert_allclose(torch.cat([b.frames for b in blocks]), np.concatenate(wanted), atol=1e-6)
     assert all(len(block.frames) < block_frames + 350 for block in blocks)
+    assert all(len(block.frames) >= block_frames for block in blocks[:-1])
 
 
 def test_only_the_named_utterances_in_their_order(data):
@@ -118,6 +119,7 @@ def test_other_features_than_the_models_are_an_error(data):
     with pytest.raises(InputError, match=r"feats\.yaml: num_ceps is 24, but the UBM's features have 20"):
         FrameReader(folder, trained_on)
     FrameReader(folder, FrameConfig())  # of which nothing is known
+    FrameReader(folder, FrameConfig(features={"name": "kaldi_mfcc", "num_ceps": 24, "low_freq": None}))
 
 
 def test_the_config_is_kept_beside_the_models_and_checked(tmp_path):

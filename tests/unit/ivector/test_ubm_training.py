@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import re
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from unit.ivector.ubm_data import rewrite, write_data
 
 from spk.errors import InputError
+from spk.ivector import ubm_training
 from spk.ivector.frames import FrameConfig, FrameReader, read_frame_config
 from spk.ivector.gmm_files import read_diagonal_gmm, read_full_gmm
 from spk.ivector.ubm_training import UbmConfig, UbmTraining
@@ -68,6 +70,69 @@ def test_a_run_that_was_killed_ends_with_the_same_bytes(data, tmp_path, caplog):
         for path in (tmp_path / "killed").iterdir():
             path.unlink()
         caplog.clear()
+
+
+def test_a_run_that_began_on_another_kind_of_device_begins_anew(data, tmp_path, caplog):
+    train(data, tmp_path / "whole")
+    with pytest.raises(Killed):
+        train(data, tmp_path / "killed", writes=7)
+    description = tmp_path / "killed" / "training.json"
+    assert '"device": "cpu"' in description.read_text()
+    description.write_text(description.read_text().replace('"device": "cpu"', '"device": "cuda"'))
+    with caplog.at_level(logging.INFO):
+        train(data, tmp_path / "killed")
+    assert "training.json: of other data or options, or not on cpu: beginning anew" in caplog.text
+    assert "carrying on" not in caplog.text
+    assert content(tmp_path / "killed") == content(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("remove_low_count", [False, True])
+def test_every_option_reaches_what_it_is_for(data, tmp_path, monkeypatch, remove_low_count):
+    drawn, subsamples, selections, removals, selectors = [], [], [], [], []
+
+    class Reader(FrameReader):
+        def sample(self, num_frames, seed):
+            drawn.append((num_frames, seed))
+            return super().sample(num_frames, seed)
+
+        def blocks(self, subsample=1, **others):
+            subsamples.append(subsample)
+            return super().blocks(subsample, **others)
+
+    class Diagonal(ubm_training.DiagonalStatistics):
+        def add(self, frames, num_gselect=None):
+            selections.append(num_gselect)
+            super().add(frames, num_gselect)
+
+        def estimate(self, *, min_weight, remove):
+            removals.append((min_weight, remove))
+            return super().estimate(min_weight=min_weight, remove=remove)
+
+    class Full(ubm_training.FullStatistics):
+        def add(self, frames, diagonal, num_gselect):
+            selections.append(num_gselect)
+            selectors.append(diagonal.means)
+            super().add(frames, diagonal, num_gselect)
+
+        def estimate(self, *, min_weight, remove):
+            removals.append((min_weight, remove))
+            return super().estimate(min_weight=min_weight, remove=remove)
+
+    monkeypatch.setattr(ubm_training, "DiagonalStatistics", Diagonal)
+    monkeypatch.setattr(ubm_training, "FullStatistics", Full)
+    config = dataclasses.replace(
+        CONFIG, num_gselect_diag=5, num_gselect=3, subsample=4, seed=7, min_gaussian_weight=2e-4
+    )
+    config = dataclasses.replace(config, remove_low_count=remove_low_count)
+    UbmTraining(tmp_path, config, Reader(data, FRAMES), {}).run()
+    assert drawn == [(2000, 7)]
+    assert subsamples == [4] * 4
+    assert selections == [None] * 4 + [5] * 2 + [3] * 2  # a block an iteration
+    assert [weight for weight, _ in removals] == [2e-4] * 8
+    assert [remove for _, remove in removals] == [True] * 4 + [False, True] + [False, remove_low_count]
+    initial = read_diagonal_gmm(tmp_path / "diag.2").means
+    assert all(torch.equal(means, initial) for means in selectors)
+    assert not torch.equal(read_full_gmm(tmp_path / "full.2").means, initial)
 
 
 def test_each_iteration_says_the_log_likelihood_and_it_rises(data, tmp_path, caplog):
