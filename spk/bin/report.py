@@ -3,7 +3,8 @@
 Usage: python3 -m spk.bin.report [--title TEXT] [--output DIR] [--draws N] EXP...
 Every EXP/scores_*.json (steps/score, steps/calibrate) is a row. EXP gets results.json (rates as fractions) and
 results.md; the table of all EXP together is printed, and written to DIR, with DET curves and score histograms per test
-set. The interval is that of the EER, by resampling the speakers that utt2spk beside the trials names.
+set. Scores whose inputs have changed since are left out, and named. The interval is that of the EER, by resampling the
+speakers that utt2spk beside the trials names.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from spk.bin.whole_number import whole_number
 from spk.data.stamp import describe_inputs, differences, write_stamp
 from spk.errors import InputError
 from spk.metrics.error_rates import error_rates
-from spk.report.results import ScoreFile, find_scores, results_of, write_results
-from spk.report.table import COLUMNS, is_log_likelihood_ratio, results_table
+from spk.report.results import ScoreFile, find_scores, measured_by, results_of, write_results
+from spk.report.table import is_log_likelihood_ratio, results_table
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ def write_output(
     labels = {f"row {number}": label(scores) for number, scores in enumerate(score_files)}
     inputs = describe_inputs(
         (path for scores in score_files for path in scores.inputs()),
-        {"title": title, "draws": str(num_draws), "columns": ", ".join(COLUMNS), **labels},
+        {"title": title, **measured_by(num_draws), **labels},
     )
     if differences(folder / ".report.done", inputs) == [] and all(path.exists() for path in made):
         return

@@ -16,17 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spk.data.data_dir import read_table
-from spk.data.files import whole_file
+from spk.data.files import file_digest, whole_file
 from spk.data.scores import read_scores, scores_of_trials
 from spk.data.stamp import describe_inputs
 from spk.data.trials import Trials, read_trials, trial_speakers
 from spk.errors import InputError
 from spk.metrics.error_rates import error_rates
-from spk.metrics.speaker_bootstrap import bootstrap
-from spk.metrics.summary import summary
+from spk.metrics.json_numbers import without_infinities
+from spk.metrics.speaker_bootstrap import METHOD, bootstrap
+from spk.metrics.summary import P_TARGETS, summary
 from spk.report.table import COLUMNS, results_table
 
 log = logging.getLogger(__name__)
+SEED = 1  # of the resampling
+DIGEST = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class ScoreFile:
 
     def inputs(self) -> list[str]:
         """The files that its error rates depend on. A stamp stands for the scores: it is shorter to read."""
-        stamp = self.path.with_name(f".{self.path.name}.done")
+        stamp = stamp_of(self.path)
         files = [f"{self.path}.json", os.fspath(stamp if stamp.exists() else self.path), self.trials]
         return files + [os.fspath(self.utt2spk)] * self.utt2spk.is_file()
 
@@ -64,7 +67,8 @@ def read_trials_once(path: str) -> Trials:
 def find_scores(exps: Sequence[str]) -> dict[str, list[ScoreFile]]:
     """The score files of each system folder, sorted. A system goes by its folder's name, or its path if two share it.
 
-    Raises: InputError for a folder without scores, or one whose scores.json cannot be read.
+    Those whose inputs are others now are left out, and with the last one its folder; a line each says so.
+    Raises: InputError for a folder without scores, one whose scores.json cannot be read, or when nothing is left.
     """
     names = [Path(exp).resolve().name for exp in exps]
     found = {}
@@ -73,8 +77,38 @@ def find_scores(exps: Sequence[str]) -> dict[str, list[ScoreFile]]:
         if not descriptions:
             raise InputError(f"{exp}: has no scores_*.json; score it first (steps/score)")
         system = name if names.count(name) == 1 else exp
-        found[exp] = [describe_scores(system, path) for path in descriptions]
+        score_files = [describe_scores(system, path) for path in descriptions]
+        if present := [scores for scores in score_files if is_of_present_inputs(scores)]:
+            found[exp] = present
+    if not found:
+        raise InputError(f"{', '.join(exps)}: no scores are left to report; score again")
     return found
+
+
+def is_of_present_inputs(scores: ScoreFile) -> bool:
+    """Whether the scores were made from what there is now; says why not."""
+    change = change_since(scores.path)
+    if change:
+        log.warning("%s: left out: %s since it was made; score again", scores.path, change)
+    return not change
+
+
+def change_since(path: Path) -> str | None:
+    """What became of the inputs that the stamp of this file names, or of theirs; None for nothing, or without stamp."""
+    for name, digest in (read_json(stamp_of(path)) or {}).items():
+        if not DIGEST.fullmatch(digest):
+            continue  # an option, no file
+        if not Path(name).is_file():
+            return f"{name} is gone"
+        if file_digest(name) != digest:
+            return f"{name} changed"
+        if change := change_since(Path(name)):
+            return change
+    return None
+
+
+def stamp_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.done")
 
 
 def describe_scores(system: str, json_path: Path) -> ScoreFile:
@@ -104,8 +138,9 @@ def test_set_of(name: str, backend: str) -> str:
 def results_of(exp: str, score_files: Sequence[ScoreFile], num_draws: int) -> list[dict[str, Any]]:
     """The rows of one system's table, each computed once until its files change; writes results.json and results.md.
 
-    A row has system, test_set, backend, scores, trials, what spk/metrics/summary.py gives, rates as fractions, and as
-    'interval' what spk/metrics/speaker_bootstrap.py gives by so many draws; None for 0 draws or unknown speakers.
+    A row has system, test_set, backend, scores, trials, what spk/metrics/summary.py gives, rates as fractions and None
+    for infinity, and as 'interval' what spk/metrics/speaker_bootstrap.py gives by so many draws; None for 0 draws or
+    unknown speakers.
     """
     folder = Path(exp)
     rows = [result_of(scores, num_draws) for scores in score_files]
@@ -116,9 +151,7 @@ def results_of(exp: str, score_files: Sequence[ScoreFile], num_draws: int) -> li
 
 def result_of(scores: ScoreFile, num_draws: int) -> dict[str, Any]:
     """The row of one score file, kept in a hidden file beside it."""
-    inputs = describe_inputs(
-        scores.inputs(), {"system": scores.system, "draws": str(num_draws), "columns": ", ".join(COLUMNS)}
-    )
+    inputs = describe_inputs(scores.inputs(), {"system": scores.system, **measured_by(num_draws)})
     kept_at = scores.path.with_name(f".{scores.path.name}.result.json")
     kept = read_json(kept_at)
     if kept is not None and kept["made_from"] == inputs:
@@ -130,13 +163,24 @@ def result_of(scores: ScoreFile, num_draws: int) -> dict[str, Any]:
         "backend": scores.backend,
         "scores": os.fspath(scores.path),
         "trials": scores.trials,
-        **summary(error_rates(values[trials.is_target], values[~trials.is_target])),
+        **without_infinities(summary(error_rates(values[trials.is_target], values[~trials.is_target]))),
         "interval": interval_of(scores, trials, values, num_draws) if num_draws else None,
     }
     with whole_file(kept_at) as file:
         json.dump({"made_from": inputs, "row": row}, file, indent=1)
         file.write("\n")
     return row
+
+
+def measured_by(num_draws: int) -> dict[str, str]:
+    """What a row depends on beside its files, for a stamp."""
+    return {
+        "draws": str(num_draws),
+        "seed": str(SEED),
+        "intervals": METHOD,
+        "p_targets": ", ".join(P_TARGETS),
+        "columns": ", ".join(COLUMNS),
+    }
 
 
 def interval_of(
@@ -150,7 +194,7 @@ def interval_of(
     except InputError as error:
         log.info("%s: no intervals: %s", scores.trials, error)
         return None
-    return bootstrap(values, trials.is_target, enroll, test, num_draws)
+    return bootstrap(values, trials.is_target, enroll, test, num_draws, SEED)
 
 
 def read_json(path: Path) -> Any:

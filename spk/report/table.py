@@ -17,9 +17,15 @@ def is_log_likelihood_ratio(backend: str) -> bool:
     return backend == "plda" or backend.startswith("calibrated_")
 
 
-def of_ratios(value: Callable[[Row], float]) -> Callable[[Row], str]:
-    """The cell of a number that is only defined for log-likelihood ratios."""
-    return lambda row: f"{value(row):.4f}" if is_log_likelihood_ratio(row["backend"]) else NOT_KNOWN
+def of_ratios(value: Callable[[Row], float | None]) -> Callable[[Row], str]:
+    """The cell of a number, None for infinity, that is only defined for log-likelihood ratios."""
+
+    def cell(row: Row) -> str:
+        if not is_log_likelihood_ratio(row["backend"]):
+            return NOT_KNOWN
+        return "inf" if value(row) is None else f"{value(row):.4f}"
+
+    return cell
 
 
 def interval_cell(row: Row) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from spk.data.scores import write_scores
+from spk.data.stamp import describe_inputs, write_stamp
 from spk.data.trials import read_trials
 from spk.errors import InputError
 from spk.metrics.error_rates import error_rates
@@ -127,6 +128,61 @@ def test_nothing_is_computed_again_until_a_score_file_changes(system, monkeypatc
     path = system / "scores_my_test_lda"
     path.write_text(path.read_text().replace("a b 0", "a b 1"))
     assert rows()[1]["eer"] == pytest.approx(1 / 3)
+
+
+def test_scores_of_other_inputs_than_there_are_now_are_left_out_and_named(system, caplog):
+    """A change of embeddings also reaches the calibrated scores of scores that were not made again."""
+    raw, embeddings = system / "scores_my_test_lda", system.parents[1] / "embeddings.done"
+    embeddings.write_text("one")
+    calibrated = system / "scores_my_test_calibrated_lda"
+    calibrated.write_bytes(raw.read_bytes())
+    (system / f"{calibrated.name}.json").write_text(
+        json.dumps({"trials": "trials", "backend": "calibrated_lda_cosine"})
+    )
+
+    def stamp(path, *files):
+        write_stamp(path.with_name(f".{path.name}.done"), describe_inputs(map(str, files), {"norm": "none"}))
+
+    def backends():
+        caplog.clear()
+        return [scores.backend for scores in find_scores(["exp/net"])["exp/net"]]
+
+    stamp(raw, "trials", "embeddings.done")
+    stamp(calibrated, raw.relative_to(system.parents[1]))
+    assert backends() == ["calibrated_lda_cosine", "cosine", "lda_cosine"]
+    embeddings.write_text("two")
+    assert backends() == ["cosine"]  # which has no stamp
+    lines = [f"exp/net/{name}: left out: embeddings.done changed" for name in (calibrated.name, raw.name)]
+    assert [line.split(" since")[0] for line in caplog.messages] == lines
+    stamp(raw, "trials", "embeddings.done")
+    assert backends() == ["calibrated_lda_cosine", "cosine", "lda_cosine"]
+    embeddings.unlink()
+    assert backends() == ["cosine"]
+    assert "embeddings.done is gone" in caplog.text
+    stamp(system / "scores_my_test_cosine", "trials")
+    (system.parents[1] / "trials").write_text("a b target\n")
+    with pytest.raises(InputError, match="exp/net: no scores are left to report; score again"):
+        find_scores(["exp/net"])
+
+
+@pytest.mark.parametrize(("name", "value"), [("METHOD", "another"), ("SEED", 2), ("P_TARGETS", ("0.01", "0.5"))])
+def test_kept_rows_are_those_of_the_same_intervals(system, monkeypatch, name, value):
+    results_of("exp/net", find_scores(["exp/net"])["exp/net"], 0)
+    monkeypatch.setattr(results, name, value)
+    monkeypatch.setattr(results, "summary", lambda rates: {"made": "again"})
+    monkeypatch.setattr(results, "write_results", lambda *arguments: None)
+    assert all(row["made"] == "again" for row in results_of("exp/net", find_scores(["exp/net"])["exp/net"], 0))
+
+
+def test_an_infinite_cllr_is_null_in_json_and_shown(system):
+    path = system / "scores_my_test_cosine"
+    path.write_text(path.read_text().replace("a b 1", "a b -inf"))
+    (system / f"{path.name}.json").write_text(json.dumps({"trials": "trials", "backend": "plda"}))
+    rows = results_of("exp/net", find_scores(["exp/net"])["exp/net"], 0)
+    assert json.loads((system / "results.json").read_text(), parse_constant=pytest.fail) == rows
+    assert rows[0]["cllr"] is None
+    assert ",inf," in cells((system / "results.md").read_text().splitlines()[4])
+    assert results_of("exp/net", find_scores(["exp/net"])["exp/net"], 0) == rows
 
 
 def with_speakers(system, num_draws: int) -> list:
