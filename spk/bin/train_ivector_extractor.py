@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -25,7 +24,6 @@ from spk.errors import InputError
 from spk.schema import AT_LEAST_ONE, Range, check_value
 
 log = logging.getLogger(__name__)
-SECONDS_BETWEEN_REPORTS = 60
 UBM_FILES = ("final.ubm", "final.dubm", "frames.yaml")
 DATA_FILES = ("feats.scp", ".feats.done", "feats.yaml", "utt2num_frames", "vad.scp", ".vad.done")
 
@@ -117,19 +115,19 @@ def iterate(extractor_dir: Path, iteration: int, num_iters: int, reader) -> None
     from spk.ivector.extractor import IvectorPosterior
     from spk.ivector.extractor_files import read_extractor, write_extractor
     from spk.ivector.extractor_training import ExtractorStatistics, log_likelihood, update
+    from spk.ivector.progress import Progress
     from spk.ivector.utterance_statistics import utterances_at_a_time
 
-    began = reported = time.monotonic()
     device = reader.frames.device
     extractor = read_extractor(extractor_dir / f"{iteration - 1}.ie")
     posterior_of = IvectorPosterior(extractor, device, torch.float32 if device.type == "cuda" else torch.float64)
     statistics = ExtractorStatistics(extractor, device)
-    for _, utterances in reader.blocks(utterances_at_a_time(*extractor.projections.shape), statistics.second_order):
-        statistics.add(utterances, posterior_of)
-        if time.monotonic() - reported > SECONDS_BETWEEN_REPORTS:
-            reported = time.monotonic()
-            counts = (statistics.num_utterances, len(reader.frames))
-            log.info("iteration %d of %d: %d of %d utterances", iteration, num_iters, *counts)
+    most_utterances = utterances_at_a_time(*extractor.projections.shape)
+    with Progress(f"iteration {iteration} of {num_iters}", len(reader.frames), "utterances") as progress:
+        for names, utterances in reader.blocks(most_utterances, statistics.second_order):
+            statistics.add(utterances, posterior_of)
+            del utterances  # before the next block's are made
+            progress.update(len(names))
     if iteration == 1:
         list_missing(extractor_dir / "missing", reader.without_voice)
     if not statistics.num_utterances:
@@ -140,16 +138,15 @@ def iterate(extractor_dir: Path, iteration: int, num_iters: int, reader) -> None
     for earlier in range(iteration):
         (extractor_dir / f"{earlier}.ie").unlink(missing_ok=True)
     log.info(
-        "iteration %d of %d: %.4f nats a frame before it, %d utterances; prior offset %.4f, %d Gaussians with too few "
+        "%s: %.4f nats a frame before it, %d utterances; prior offset %.4f, %d Gaussians with too few "
         "frames, %d floored variances; %.0f s",
-        iteration,
-        num_iters,
+        progress.what,
         before,
         statistics.num_utterances,
         result.extractor.prior_offset,
         result.num_not_updated,
         result.num_floored,
-        time.monotonic() - began,
+        progress.seconds,
     )
 
 
