@@ -1,8 +1,8 @@
 """The i-vectors of the utterances of a data directory, or of one job's share of them.
 
 Usage: python3 -m spk.bin.extract_ivectors [--utterances LIST] [--device auto|cpu|cuda] EXTRACTOR_DIR DATA OUT_PREFIX
-Writes OUT_PREFIX.missing, the utterances without voiced frames, OUT_PREFIX.ark, and then OUT_PREFIX.scp: a vector an
-utterance, less the prior's mean. Does nothing when OUT_PREFIX.scp is there.
+Writes OUT_PREFIX.missing, the utterances without features or voiced frames, OUT_PREFIX.ark, and then OUT_PREFIX.scp: a
+vector an utterance, less the prior's mean. Does nothing when OUT_PREFIX.scp is there.
 """
 
 from __future__ import annotations
@@ -67,10 +67,10 @@ def main() -> None:
     frames = FrameReader(data_dir, frame_config, utterances, device)
     diagonal, full = read_ubm(extractor_dir)
     extractor = read_extractor(extractor_dir / "final.ie")
-    if (extractor.num_gauss, extractor.feature_dim) != (full.num_gaussians, full.dim):
+    if (extractor.num_gaussians, extractor.feature_dim) != (full.num_gaussians, full.dim):
         raise InputError(
-            f"{extractor_dir / 'final.ie'}: is for {extractor.num_gauss} Gaussians of {extractor.feature_dim} values, "
-            f"but final.ubm has {full.num_gaussians} of {full.dim}; take the UBM that it was trained with"
+            f"{extractor_dir / 'final.ie'}: is for {extractor.num_gaussians} Gaussians of {extractor.feature_dim} "
+            f"values, but final.ubm has {full.num_gaussians} of {full.dim}; take the UBM that it was trained with"
         )
     frames.check_dim(extractor.feature_dim, extractor_dir / "final.ie")
     if options.only_check:
@@ -78,10 +78,12 @@ def main() -> None:
 
     reader = StatisticsReader(frames, diagonal, full, posterior_config)
     posterior_of = IvectorPosterior(extractor, device, torch.float32 if device.type == "cuda" else torch.float64)
+    shape = extractor.projections.shape
+    del extractor  # hundreds of MB that posterior_of holds in another form
     names: list[str] = []
-    ivectors = np.empty((len(utterances), extractor.ivector_dim), np.float32)
+    ivectors = np.empty((len(utterances), shape[-1]), np.float32)
     with tqdm(total=len(utterances), unit="utt", disable=not sys.stderr.isatty()) as bar:
-        for block, statistics in reader.blocks(utterances_at_a_time(*extractor.projections.shape)):
+        for block, statistics in reader.blocks(utterances_at_a_time(*shape)):
             if max_count:
                 statistics = statistics.limited(max_count)
             centred = posterior_of.centre(statistics.occupancies, statistics.first_order)
@@ -89,6 +91,7 @@ def main() -> None:
             ivectors[len(names) : len(names) + len(block)] = mean.float().cpu().numpy()
             names += block
             bar.update(len(block))
+            del statistics, centred, mean  # before the next block's are made
     write(options.out_prefix, names, ivectors[: len(names)], sorted([*without, *reader.without_voice]))
 
 

@@ -25,7 +25,7 @@ class IvectorExtractor:
     prior_offset: float  # p > 0
 
     @property
-    def num_gauss(self) -> int:
+    def num_gaussians(self) -> int:
         return self.projections.shape[0]
 
     @property
@@ -101,7 +101,7 @@ class IvectorPosterior:
 
     def centre(self, occupancies: Tensor, first_order: Tensor) -> Tensor:
         """First-order statistics [U, C, D] about the means at x = p e0 (float64, as large terms cancel)."""
-        return first_order - occupancies[:, :, None] * self.means
+        return torch.addcmul(first_order, occupancies[:, :, None], self.means, value=-1)
 
     def __call__(self, occupancies: Tensor, centred: Tensor) -> Posterior:
         """Occupancies [U, C] and first-order statistics from `centre` [U, C, D] -> the posteriors of U utterances.

@@ -64,7 +64,7 @@ def write_extractor(path: str | os.PathLike[str], extractor: IvectorExtractor, b
         writer.token("<w_vec>")
         writer.vector(extractor.weights.numpy())
         writer.token("<M>")
-        writer.integer(extractor.num_gauss)
+        writer.integer(extractor.num_gaussians)
         for matrix in extractor.projections:
             writer.matrix(matrix.numpy())
         writer.token("<SigmaInv>")

@@ -25,13 +25,13 @@ class UtteranceStatistics:
         return UtteranceStatistics(scale[:, None] * self.occupancies, scale[:, None, None] * self.first_order)
 
 
-def utterances_at_a_time(num_gauss: int, feature_dim: int, ivector_dim: int, most_values: int = 1 << 25) -> int:
+def utterances_at_a_time(num_gaussians: int, feature_dim: int, ivector_dim: int, most_values: int = 1 << 24) -> int:
     """How many utterances a block may have so that neither U C D nor U S S exceeds `most_values`; at least one."""
-    return max(1, most_values // max(num_gauss * feature_dim, ivector_dim**2))
+    return max(1, most_values // max(num_gaussians * feature_dim, ivector_dim**2))
 
 
 def utterance_statistics(
-    frames: Tensor, index: Tensor, value: Tensor, num_frames: Tensor, num_gauss: int
+    frames: Tensor, index: Tensor, value: Tensor, num_frames: Tensor, num_gaussians: int
 ) -> UtteranceStatistics:
     """Statistics of the utterances of a block.
 
@@ -40,17 +40,17 @@ def utterance_statistics(
     """
     num_utterances, dim = len(num_frames), frames.shape[1]
     utterance_of = torch.repeat_interleave(torch.arange(num_utterances, device=frames.device), num_frames)
-    occupancies = frames.new_zeros(num_utterances * num_gauss, dtype=torch.float64)
-    first_order = frames.new_zeros(num_utterances * num_gauss, dim, dtype=torch.float64)
+    occupancies = frames.new_zeros(num_utterances * num_gaussians, dtype=torch.float64)
+    first_order = frames.new_zeros(num_utterances * num_gaussians, dim, dtype=torch.float64)
     frame, place = torch.nonzero(value, as_tuple=True)
     parts = (entries.split(ENTRIES_AT_A_TIME) for entries in (frame, place))
     for frame_part, place_part in zip(*parts, strict=True):
-        cell = utterance_of[frame_part] * num_gauss + index[frame_part, place_part]
+        cell = utterance_of[frame_part] * num_gaussians + index[frame_part, place_part]
         posterior = value[frame_part, place_part].double()
         occupancies.index_add_(0, cell, posterior)
         first_order.index_add_(0, cell, posterior[:, None] * frames[frame_part])
     return UtteranceStatistics(
-        occupancies.view(num_utterances, num_gauss), first_order.view(num_utterances, num_gauss, dim)
+        occupancies.view(num_utterances, num_gaussians), first_order.view(num_utterances, num_gaussians, dim)
     )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from recipes.processes import kill_when
+from recipes.speech import make_corpus
 
 from spk.data.ark import read_vectors
 from spk.ivector.extractor_files import read_extractor
@@ -174,7 +175,10 @@ def test_the_host_that_submits_needs_no_gpu(work, shell):
 
 def test_ivectors_tell_speakers_apart_and_do_not_depend_on_the_number_of_jobs(work, shell, command):
     first = shell("extract_ivectors --nj 2 ext data out", check=True)
-    assert "1 utterances have no voiced frames and get no i-vector; they are listed in out/missing" in first.stderr
+    assert (
+        "1 utterances have no features or no voiced frames and get no i-vector; they are listed in out/missing"
+        in first.stderr
+    )
     assert (work / "out/missing").read_text() == f"{SILENT}\n"
     names, ivectors = read_vectors(work / "out/embedding.scp")
     assert names == [name for name in UTTERANCES if name != SILENT]
@@ -267,3 +271,24 @@ def test_damaged_and_missing_files_are_one_line(work, command, shell):
 def test_an_option_out_of_range_is_named(option, message, work, command):
     assert message in command(f"train_ivector_extractor {OPTIONS} {option} data ubm new")
     assert not (work / "new").exists()
+
+
+def test_the_small_recipe_goes_from_speech_to_a_table_some_stages_at_a_time(tmp_path, root):
+    make_corpus(tmp_path / "buzz", train_speakers=4, test_speakers=2, utterances=4, seconds=1.5)
+    options = "--corpus buzz --data data --exp exp --num-gauss 8 --ivector-dim 6 --backends plda --threads 1 --nj 1"
+
+    def recipe(stages: str) -> str:
+        command = [root / "egs/mini/ivector.sh", *options.split(), *stages.split()]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    recipe("--stop-stage 1")
+    assert (tmp_path / "data/train/utt2spk").exists()
+    assert not (tmp_path / "exp").exists()
+    recipe("--stage 2 --stop-stage 5")
+    assert read_extractor(tmp_path / "exp/extractor/final.ie").projections.shape == (8, 72, 6)
+    assert len(read_vectors(tmp_path / "exp/embeddings_train/embedding.scp")[0]) == 16
+    table = recipe("--stage 6")
+    assert "plda" in table and "EER" in table
+    assert (tmp_path / "exp/scores_test_buzz_plda").exists()

@@ -14,7 +14,7 @@ from spk.ivector.extractor_files import read_extractor, write_extractor
 
 def test_kaldis_text_is_read():
     extractor = read_extractor(FILES / "extractor.txt")
-    assert (extractor.num_gauss, extractor.feature_dim, extractor.ivector_dim) == (32, 39, 16)
+    assert (extractor.num_gaussians, extractor.feature_dim, extractor.ivector_dim) == (32, 39, 16)
     assert extractor.prior_offset == 43.93824
     text = (FILES / "extractor.txt").read_text()
     numbers = [float(number) for number in re.search(r"<M> 32 +\[([^]]*)\]", text)[1].split()]
