@@ -106,6 +106,15 @@ cohort_size() {
   echo "$size"
 }
 
+# A file with the first utterance of each speaker of data directory $1, a cohort for PLDA: it scores one utterance against
+# one, and a mean of many is not what it takes a single one for.
+one_utterance_each() {
+  local file=$system/one_utterance_each
+  awk '{print $1, $2}' "$1/spk2utt" >"$file.partial"
+  if cmp -s "$file.partial" "$file"; then rm "$file.partial"; else mv "$file.partial" "$file"; fi
+  echo "$file"
+}
+
 # Score a list by every row: training speakers' data directory, trials, data directories of the enrolled side and the tests.
 score_by_rows() {
   local train=$1 trials=$2 enroll=$3 test=$4 row norm options scores
@@ -124,7 +133,11 @@ score_by_rows() {
     row=${row/own/$own}
     if [ "${row%"$norm"}" = plda ]; then options+=(--backend-dir "$system/backend_plda"); fi
     if [ -n "$norm" ]; then
-      options+=(--norm "${norm#_}" --cohort "$system/embeddings_$(basename "$train")" --cohort-models "$train/spk2utt")
+      options+=(--norm "${norm#_}" --cohort "$system/embeddings_$(basename "$train")")
+      case $row in
+        plda*) options+=(--cohort-models "$(one_utterance_each "$train")") ;;
+        *) options+=(--cohort-models "$train/spk2utt") ;;
+      esac
     fi
     if [ "$norm" = _as ]; then options+=(--top-n "$(cohort_size "$train")"); fi
     score "${options[@]}" "$trials" "$system/embeddings_$(basename "$enroll")" "$system/embeddings_$(basename "$test")" "${scores}_$row"

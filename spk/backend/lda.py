@@ -58,6 +58,14 @@ def write_transform(directory: str | os.PathLike[str], transform: LinearTransfor
             write_array(file, array.astype(np.float32))
 
 
+def read_array(path: Path) -> NDArray[np.float64]:
+    """The vector or matrix of a back-end's file. Raises: InputError."""
+    try:
+        return read_vector(os.fspath(path)).astype(np.float64)
+    except InputError:
+        raise InputError(f"{path}: is empty, truncated or no array of Kaldi's; train the back-end again") from None
+
+
 def read_transform(directory: str | os.PathLike[str], matrix_optional: bool = False) -> LinearTransform:
     """Read mean.vec and transform.mat. A matrix of D + 1 columns, as Kaldi writes, has an offset in its last column.
 
@@ -66,11 +74,11 @@ def read_transform(directory: str | os.PathLike[str], matrix_optional: bool = Fa
     """
     paths = [Path(directory) / name for name in ("mean.vec", "transform.mat")]
     if matrix_optional and paths[0].is_file() and not paths[1].exists():
-        return LinearTransform(read_vector(os.fspath(paths[0])).astype(np.float64), None)
+        return LinearTransform(read_array(paths[0]), None)
     for path in paths:
         if not path.is_file():
             raise InputError(f"{path}: no such file; train the back-end first (steps/train_lda)")
-    mean, matrix = (read_vector(os.fspath(path)).astype(np.float64) for path in paths)
+    mean, matrix = map(read_array, paths)
     if matrix.ndim != 2 or mean.ndim != 1 or matrix.shape[1] not in (len(mean), len(mean) + 1):
         raise InputError(f"{paths[1]}: shape {list(matrix.shape)} does not fit the mean's {list(mean.shape)}")
     if matrix.shape[1] == len(mean) + 1:
@@ -128,7 +136,11 @@ def fit_lda(
     singular. Raises: InputError when speakers do not vary.
     """
     if shrinkage is None and statistics.within_is_singular():
-        log.info("the within-speaker covariance of %d dimensions is singular: --shrinkage auto", statistics.dim)
+        log.info(
+            "the within-speaker covariance of %d dimensions is singular: the unit matrix gets a share, as Ledoit and "
+            "Wolf estimate it",
+            statistics.dim,
+        )
         shrinkage = "auto"
     if shrinkage == "auto":
         shrinkage = ledoit_wolf_share(training.blocks(function), training.speakers, statistics)

@@ -16,7 +16,7 @@ from spk.backend.lda import LinearTransform
 from spk.backend.models import Models, average_embeddings
 from spk.backend.registry import Backend
 from spk.backend.score_normalization import SIDES, check_cohort_size, cohort_statistics
-from spk.data.trials import Trials
+from spk.data.trials import Pairs, Trials
 from spk.errors import InputError
 
 Represent = Callable[[NDArray[np.float32]], NDArray[np.floating]]
@@ -131,6 +131,18 @@ def normalize(
         for side in group:
             normalized += statistics.normalize(scores, row_of[side.index])
     return normalized / len(sides)
+
+
+def self_trials(trials: Trials, models: Models | None) -> NDArray[np.int64]:
+    """The trials (their places) whose tested utterance is the enrolled one, or enrolled the model."""
+    if models is None:
+        return np.flatnonzero(trials.enroll == trials.test)
+    place = dict(zip(trials.utterances, range(len(trials.utterances)), strict=True))
+    model_places = np.array([place.get(name, -1) for name in models.names])[models.owners()]
+    member_places = np.array([place.get(name, -1) for name in models.utterances])[models.members]
+    both = (model_places >= 0) & (member_places >= 0)
+    enrolled = Pairs(trials.utterances, model_places[both], member_places[both])
+    return np.flatnonzero(np.isin(trials.keys(), enrolled.keys()))
 
 
 def compared_utterances(trials: Trials, models: Models | None) -> set[str]:

@@ -25,7 +25,11 @@ HINTS = {
 def argument_parser(prog: str, description: str, **others: Any) -> argparse.ArgumentParser:
     """A parser whose --help shows `description`, a command's docstring, line by line as it is written."""
     return argparse.ArgumentParser(
-        prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter, **others
+        prog=prog,
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,  # as the scripts, which know no option by a part of its name
+        **others,
     )
 
 

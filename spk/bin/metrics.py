@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ from spk.bin.whole_number import whole_number
 from spk.data.files import whole_file
 from spk.data.scores import read_scores, scores_of_trials
 from spk.data.trials import Trials, read_trials
+from spk.errors import InputError
 from spk.metrics.error_rates import error_rates
 from spk.metrics.json_numbers import without_infinities
 from spk.metrics.speaker_bootstrap import bootstrap
@@ -46,6 +47,7 @@ def main() -> None:
     trials = read_trials(options.trials)
     values = scores_of_trials(trials, read_scores(options.scores), options.trials, options.scores)
     speakers = speakers_of_trials(options.utt2spk, options.trials, trials)
+    group_of = read_groups(options.groups, trials) if options.groups else {}
 
     def measure(chosen: NDArray[np.bool_]) -> dict[str, Any]:
         some, is_target = values[chosen], trials.is_target[chosen]
@@ -58,7 +60,9 @@ def main() -> None:
     result = measure(np.ones(len(trials), dtype=bool))
     print(table(result))
     if options.groups:
-        result["groups"], result["num_trials_outside_groups"] = measure_groups(options.groups, trials, measure)
+        result["groups"], result["num_trials_outside_groups"] = measure_groups(
+            options.groups, group_of, trials, measure
+        )
     if options.json:
         with whole_file(options.json) as file:
             json.dump(without_infinities(result), file, indent=1, allow_nan=False)
@@ -80,11 +84,18 @@ def parse_options() -> argparse.Namespace:
     return options
 
 
+def read_groups(path: str, trials: Trials) -> dict[str, str]:
+    """{utterance: group}. Raises: InputError when no utterance of the trials has a group."""
+    group_of = read_tables(path)
+    if group_of.keys().isdisjoint(trials.utterances):
+        raise InputError(f"{path}: has no group of any utterance in the trials; its lines are 'utterance group'")
+    return group_of
+
+
 def measure_groups(
-    path: str, trials: Trials, measure: Callable[[NDArray[np.bool_]], dict[str, Any]]
+    path: str, group_of: Mapping[str, str], trials: Trials, measure: Callable[[NDArray[np.bool_]], dict[str, Any]]
 ) -> tuple[dict[str, Any], int]:
     """Print and return the numbers of the trials within each group, and how many trials are within none."""
-    group_of = read_tables(path)
     names = sorted({group_of[name] for name in trials.utterances if name in group_of})
     groups = np.array([names.index(group_of[name]) if name in group_of else -1 for name in trials.utterances])
     enroll, test = groups[trials.enroll], groups[trials.test]

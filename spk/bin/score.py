@@ -25,7 +25,7 @@ from spk.backend.models import UnknownModels, read_models
 from spk.backend.plda_scoring import read_plda_backend
 from spk.backend.registry import Backend
 from spk.backend.score_normalization import NORMS, check_cohort_size, check_norm
-from spk.backend.scoring import Normalization, score_trials
+from spk.backend.scoring import Normalization, score_trials, self_trials
 from spk.bin.command import argument_parser, command
 from spk.bin.whole_number import whole_number
 from spk.config import make_evaluation, read_yaml
@@ -76,6 +76,16 @@ def main() -> None:
     normalization = make_normalization(options)
     models = read_models(options.enroll_models) if options.enroll_models else None
     trials = read_trials(options.trials)
+    themselves = self_trials(trials, models)
+    if len(themselves):
+        log.warning(
+            "%s: %d trials compare an utterance with itself, or with a model that it enrolled, and flatter the error "
+            "rates (line %d: %s)",
+            options.trials,
+            len(themselves),
+            themselves[0] + 1,
+            trials.names(themselves[0]),
+        )
     missing_list = Path(f"{options.scores}.missing")
     missing_list.unlink(missing_ok=True)
     is_shown = normalization is not None and sys.stderr.isatty()

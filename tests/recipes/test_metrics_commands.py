@@ -91,6 +91,14 @@ def test_each_group_is_measured_as_if_its_trials_were_the_whole_list(files, shel
     assert "in no group    240 trials across groups, 0 of an utterance without group" in finished.stdout
 
 
+def test_groups_of_other_utterances_are_refused_before_anything_is_measured(files, shell):
+    (files / "utt2other").write_text("somebody f\n")
+    finished = shell(f"{METRICS} --groups utt2other a trials")
+    assert finished.returncode == 1
+    assert finished.stdout == ""
+    assert "utt2other: has no group of any utterance in the trials" in finished.stderr
+
+
 def test_utterances_without_group_and_groups_of_one_kind_are_said(files, shell):
     (files / "utt2x").write_text("s0-0 one\ns0-1 one\ns1-0 two\n")
     finished = shell(f"{METRICS} --draws 5 --groups utt2x a trials", check=True)

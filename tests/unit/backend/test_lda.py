@@ -109,6 +109,15 @@ def test_what_is_written_is_read_here_and_by_kaldiio(tmp_path, speakers_data):
     assert not list(tmp_path.glob("*.partial"))
 
 
+@pytest.mark.parametrize("name", ["mean.vec", "transform.mat"])
+@pytest.mark.parametrize("length", [0, 9])
+def test_a_damaged_file_is_named_with_what_to_do(tmp_path, name, length):
+    write_transform(tmp_path, LinearTransform(np.zeros(3), np.eye(3)))
+    (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:length])
+    with pytest.raises(InputError, match=f"{name}: is empty, truncated or .*; train the back-end again"):
+        read_transform(tmp_path)
+
+
 def test_a_missing_or_unfitting_file_is_named(tmp_path):
     with pytest.raises(InputError, match=r"mean\.vec: no such file"):
         read_transform(tmp_path)

@@ -14,6 +14,8 @@ import spk.backend.embedding_reader
 from spk.backend import BACKENDS
 from spk.backend.embedding_reader import MissingEmbeddings
 from spk.backend.models import Models, UnknownModels, average_embeddings, read_models
+from spk.backend.scoring import self_trials
+from spk.data.trials import read_trials
 from spk.embed.write import write_embeddings
 from spk.errors import InputError
 
@@ -144,6 +146,13 @@ def test_the_euclidean_model_is_the_prototype_of_its_utterances(tmp_path, models
         for column, other in enumerate(points):
             distances = [np.linalg.norm(x - y) for x in prototype for y in other]
             assert scores[row, column] == pytest.approx(-np.mean(distances), abs=1e-6)
+
+
+def test_a_test_that_enrolled_its_own_model_is_found(tmp_path, models):
+    (tmp_path / "trials").write_text("b u3 nontarget\nb u7 target\na u7 nontarget\nc u3 target\nc u2 nontarget\n")
+    assert self_trials(read_trials(tmp_path / "trials"), models).tolist() == [1, 3]
+    (tmp_path / "trials").write_text("u1 u2 nontarget\nu2 u2 target\n")
+    assert self_trials(read_trials(tmp_path / "trials"), None).tolist() == [1]
 
 
 def test_utterances_without_embedding_are_listed(tmp_path, models):
