@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from spk.backend.embedding_reader import embedding_scp, mapped_blocks
 from spk.backend.speaker_statistics import SpeakerStatistics, speaker_statistics
 from spk.data.data_dir import read_table
-from spk.data.files import whole_file
+from spk.data.name_lists import list_missing
 from spk.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -76,12 +76,3 @@ def unlabelled_set(embedding_dir: str | os.PathLike[str]) -> TrainingSet:
     if len(utterances) < 2:
         raise InputError(f"{embedding_dir}: has {len(utterances)} embeddings, which have no covariance; give more")
     return TrainingSet(os.fspath(embedding_dir), utterances, np.zeros(len(utterances), np.int64))
-
-
-def list_missing(path: Path, missing: Sequence[str]) -> None:
-    """Count and list the utterances that take no part."""
-    path.unlink(missing_ok=True)
-    if missing:
-        log.info("%d utterances have no embedding and take no part; they are listed in %s", len(missing), path)
-        with whole_file(path) as file:
-            file.writelines(f"{utterance}\n" for utterance in missing)

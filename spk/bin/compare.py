@@ -11,37 +11,24 @@ Files as of python3 -m spk.bin.metrics. For each number: A's, B's, their differe
 
 from __future__ import annotations
 
-import argparse
 import json
 from typing import Any
 
-from spk.bin.command import argument_parser, command
-from spk.bin.trial_speakers import speakers_of_trials
-from spk.bin.whole_number import whole_number
+from spk.bin.command import command
+from spk.bin.trial_speakers import parse_options, speakers_of_trials
 from spk.data.files import whole_file
 from spk.data.scores import read_scores, scores_of_trials
 from spk.data.trials import read_trials
 from spk.errors import InputError
 from spk.metrics.json_numbers import without_infinities
 from spk.metrics.paired import compare
-from spk.schema import Range
 
 LABELS = {"eer": "EER, %", "min_dcf": "minDCF", "min_cllr": "minCllr", "cllr": "Cllr", "act_dcf": "actDCF"}
 
 
 @command
 def main() -> None:
-    parser = argument_parser("compare", __doc__, usage=argparse.SUPPRESS)
-    parser.add_argument("--utt2spk", default="", help=argparse.SUPPRESS)
-    parser.add_argument("--draws", default="1000", help=argparse.SUPPRESS)
-    parser.add_argument("--seed", default="1", help=argparse.SUPPRESS)
-    parser.add_argument("--json", help=argparse.SUPPRESS)
-    parser.add_argument("scores_a", help=argparse.SUPPRESS)
-    parser.add_argument("scores_b", help=argparse.SUPPRESS)
-    parser.add_argument("trials", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    draws = whole_number("--draws", options.draws, allowed=Range(least=2))
-    seed = whole_number("--seed", options.seed)
+    options = parse_options("compare", __doc__, ["json"], ["scores_a", "scores_b", "trials"])
     trials = read_trials(options.trials)
     systems = [
         scores_of_trials(trials, read_scores(path), options.trials, path)
@@ -50,7 +37,7 @@ def main() -> None:
     speakers = speakers_of_trials(options.utt2spk, options.trials, trials)
     if speakers is None:
         raise InputError(f"{options.trials}: the test needs the speakers of its utterances; give --utt2spk")
-    result = compare(*systems, trials.is_target, *speakers, num_draws=draws, seed=seed)
+    result = compare(*systems, trials.is_target, *speakers, num_draws=options.draws, seed=options.seed)
     print(f"{len(trials)} trials of {result['num_speakers']} speakers")
     print(f"{'':14s} {'A':>9s} {'B':>9s} {'B - A':>9s} {'95 % interval':>20s} {'p':>7s}")
     for name, label in LABELS.items():

@@ -21,8 +21,8 @@ from spk.bin.dataclass_options import add_fields, values_of
 from spk.data.ark import FeatureReader
 from spk.data.data_dir import read_table
 from spk.data.feature_blocks import BLOCK_FRAMES, feature_blocks
-from spk.data.files import whole_file
 from spk.data.front_end import features_of
+from spk.data.name_lists import write_names
 from spk.embed.write import write_embeddings
 from spk.errors import InputError
 from spk.feats.vad import VadConfig, voiced_frames
@@ -87,8 +87,7 @@ def main() -> None:
 
 def write(prefix: str, utterances: list[str], decisions: list[np.ndarray]) -> None:
     unvoiced = [name for name, voiced in zip(utterances, decisions, strict=True) if not voiced.any()]
-    with whole_file(f"{prefix}.unvoiced") as file:
-        file.writelines(f"{utterance}\n" for utterance in unvoiced)
+    write_names(f"{prefix}.unvoiced", unvoiced)
     write_embeddings(prefix, utterances, decisions)
     log.info(
         "%d utterances, %d without a voiced frame; %d of %d frames voiced",

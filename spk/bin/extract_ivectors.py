@@ -18,7 +18,7 @@ import numpy as np
 from spk.bin.command import argument_parser, command
 from spk.bin.train import pick_device
 from spk.data.data_dir import read_table
-from spk.data.files import whole_file
+from spk.data.name_lists import write_names
 from spk.embed.write import write_embeddings
 from spk.errors import InputError
 from spk.schema import NOT_NEGATIVE, check_value
@@ -96,8 +96,7 @@ def main() -> None:
 
 
 def write(prefix: str, utterances: list[str], ivectors: np.ndarray, missing: list[str]) -> None:
-    with whole_file(f"{prefix}.missing") as file:
-        file.writelines(f"{utterance}\n" for utterance in missing)
+    write_names(f"{prefix}.missing", missing)
     write_embeddings(os.fspath(prefix), utterances, ivectors)
     log.info(
         "%d i-vectors in %s.ark; %d utterances have no features or no voiced frames",

@@ -14,7 +14,6 @@ likelihood ratios, so they say something of calibrated scores only. docs/metrics
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 from collections.abc import Callable, Mapping
@@ -23,9 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spk.bin.command import argument_parser, command
-from spk.bin.trial_speakers import read_tables, speakers_of_trials
-from spk.bin.whole_number import whole_number
+from spk.bin.command import command
+from spk.bin.trial_speakers import parse_options, read_tables, speakers_of_trials
 from spk.data.files import whole_file
 from spk.data.scores import read_scores, scores_of_trials
 from spk.data.trials import Trials, read_trials
@@ -34,7 +32,6 @@ from spk.metrics.error_rates import error_rates
 from spk.metrics.json_numbers import without_infinities
 from spk.metrics.speaker_bootstrap import bootstrap
 from spk.metrics.summary import summary
-from spk.schema import Range
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +40,7 @@ Speakers = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 @command
 def main() -> None:
-    options = parse_options()
+    options = parse_options("metrics", __doc__, ["groups", "json"], ["scores", "trials"])
     trials = read_trials(options.trials)
     values = scores_of_trials(trials, read_scores(options.scores), options.trials, options.scores)
     speakers = speakers_of_trials(options.utt2spk, options.trials, trials)
@@ -67,21 +64,6 @@ def main() -> None:
         with whole_file(options.json) as file:
             json.dump(without_infinities(result), file, indent=1, allow_nan=False)
             file.write("\n")
-
-
-def parse_options() -> argparse.Namespace:
-    parser = argument_parser("metrics", __doc__, usage=argparse.SUPPRESS)
-    parser.add_argument("--utt2spk", default="", help=argparse.SUPPRESS)
-    parser.add_argument("--draws", default="1000", help=argparse.SUPPRESS)
-    parser.add_argument("--seed", default="1", help=argparse.SUPPRESS)
-    parser.add_argument("--groups", help=argparse.SUPPRESS)
-    parser.add_argument("--json", help=argparse.SUPPRESS)
-    parser.add_argument("scores", help=argparse.SUPPRESS)
-    parser.add_argument("trials", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    options.draws = whole_number("--draws", options.draws, allowed=Range(least=2))
-    options.seed = whole_number("--seed", options.seed)
-    return options
 
 
 def read_groups(path: str, trials: Trials) -> dict[str, str]:

@@ -11,7 +11,6 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from spk.bin.command import argument_parser, command
 from spk.bin.whole_number import whole_number
 from spk.config import make_evaluation, read_yaml
 from spk.data.files import whole_file
+from spk.data.name_lists import write_names
 from spk.data.scores import write_scores
 from spk.data.trials import read_trials
 from spk.errors import InputError
@@ -95,7 +95,7 @@ def main() -> None:
                 trials, options.enroll_dir, options.test_dir, backend, transform, models, normalization, bar.update
             )
     except MissingEmbeddings as error:
-        write_list(missing_list, error.utterances)
+        write_names(missing_list, error.utterances)
         raise InputError(f"{options.trials}: {error}; all are listed in {missing_list}") from None
     except UnknownModels as error:
         raise InputError(f"{options.enroll_models}: {error} of {options.trials}") from None
@@ -168,7 +168,7 @@ def make_normalization(options: argparse.Namespace) -> Normalization | None:
     cohort = read_cohort(options.cohort, options.cohort_models)
     check_cohort_size(options.norm, options.top_n, len(cohort))
     if cohort.missing:
-        write_list(missing_list, cohort.missing)
+        write_names(missing_list, cohort.missing)
         log.info(
             "%d utterances of %s have no embedding and are not in the cohort; they are listed in %s",
             len(cohort.missing),
@@ -176,11 +176,6 @@ def make_normalization(options: argparse.Namespace) -> Normalization | None:
             missing_list,
         )
     return Normalization(options.norm, cohort, options.top_n)
-
-
-def write_list(path: Path, names: Sequence[str]) -> None:
-    with whole_file(path) as file:
-        file.writelines(f"{name}\n" for name in names)
 
 
 def backend_of_embeddings(enroll_dir: str, test_dir: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +19,7 @@ from typing import Annotated
 from spk.bin.command import argument_parser, command
 from spk.bin.train import pick_device
 from spk.data.files import whole_file
+from spk.data.name_lists import list_missing
 from spk.data.stamp import describe_inputs, differences, write_stamp
 from spk.errors import InputError
 from spk.schema import AT_LEAST_ONE, Range, check_value
@@ -129,7 +130,7 @@ def iterate(extractor_dir: Path, iteration: int, num_iters: int, reader) -> None
             del utterances  # before the next block's are made
             progress.update(len(names))
     if iteration == 1:
-        list_missing(extractor_dir / "missing", reader.without_voice)
+        list_missing(extractor_dir / "missing", reader.without_voice, "no voiced frames")
     if not statistics.num_utterances:
         raise InputError(f"{reader.frames.features.scp.path}: no utterance has voiced frames; look at vad.scp")
     before = log_likelihood(extractor, statistics)
@@ -159,15 +160,6 @@ def iterations_done(extractor_dir: Path, num_iters: int) -> int | None:
 def copy(source: Path, target: Path) -> None:
     with source.open("rb") as file, whole_file(target, "wb") as copied:
         shutil.copyfileobj(file, copied)
-
-
-def list_missing(path: Path, utterances: Sequence[str]) -> None:
-    """Count and list the utterances that take no part."""
-    path.unlink(missing_ok=True)
-    if utterances:
-        log.info("%d utterances have no voiced frames and take no part; they are listed in %s", len(utterances), path)
-        with whole_file(path) as file:
-            file.writelines(f"{utterance}\n" for utterance in utterances)
 
 
 if __name__ == "__main__":

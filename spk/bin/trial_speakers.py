@@ -1,18 +1,38 @@
-"""The option --utt2spk of the commands that resample speakers."""
+"""What the commands that resample speakers share: their options, and whose trials they are."""
 
 from __future__ import annotations
 
+import argparse
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spk.bin.command import argument_parser
+from spk.bin.whole_number import whole_number
 from spk.data.data_dir import read_table
 from spk.data.trials import Trials, trial_speakers
 from spk.errors import InputError
+from spk.schema import Range
 
 log = logging.getLogger(__name__)
+
+
+def parse_options(prog: str, description: str, options: Sequence[str], positions: Sequence[str]) -> argparse.Namespace:
+    """The command line of a command whose --help is its docstring: `options` beside --utt2spk, --draws and --seed."""
+    parser = argument_parser(prog, description, usage=argparse.SUPPRESS)
+    for option in ("utt2spk", *options):
+        parser.add_argument(f"--{option}", default="", help=argparse.SUPPRESS)
+    for option, default in (("draws", "1000"), ("seed", "1")):
+        parser.add_argument(f"--{option}", default=default, help=argparse.SUPPRESS)
+    for position in positions:
+        parser.add_argument(position, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    given.draws = whole_number("--draws", given.draws, allowed=Range(least=2))
+    given.seed = whole_number("--seed", given.seed)
+    return given
 
 
 def speakers_of_trials(
