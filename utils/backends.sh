@@ -11,6 +11,12 @@
 # own stands for $2. $3: the trained network whose held-out speakers calibrate; without it calibrated_own is own.
 use_system() {
   local name base norm
+  for name in lda_dim top_n; do
+    if [ "${!name}" != auto ] && ! [[ ${!name} =~ ^[1-9][0-9]*$ ]]; then
+      echo "$0: error: --${name//_/-} takes a whole number above 0 or auto, not '${!name}'" >&2
+      exit 1
+    fi
+  done
   system=$1 own=$2 network=${3:-} rows=()
   for name in ${backends//,/ }; do
     norm=$(norm_of "$name")

@@ -120,6 +120,8 @@ def test_an_unknown_row_is_refused_before_anything_is_made(tmp_path, corpus):
     run = Run(tmp_path / "run", corpus)
     assert "no back-end is named 'plda_x'; known: own, " in error_of(run([1], "--backends=own,plda_x"))
     assert "--backends is empty" in error_of(run([1], "--backends=,"))
+    assert "--top-n takes a whole number above 0 or auto, not '0'" in error_of(run([1], "--top-n=0"))
+    assert "--lda-dim takes a whole number above 0 or auto, not 'x'" in error_of(run([1], "--lda-dim=x"))
     assert not run.data.exists()
 
 
