@@ -74,6 +74,7 @@ def main() -> None:
     write_scores(options.out_scores, trials, llrs)
     label = "calibrated_" + "+".join([*backends, *description["quality"]])
     made_from = {
+        "directory": str(Path.cwd()),  # from which relative paths are meant
         "trials": options.trials,
         "backend": label,
         "calibration_dir": options.calibration_dir,

@@ -102,6 +102,7 @@ def main() -> None:
     write_scores(options.scores, trials, values)
     label = backend.label if transform is None or backend.label == "plda" else f"lda_{backend.label}"
     description = {
+        "directory": str(Path.cwd()),  # from which relative paths are meant
         "trials": options.trials,
         "enroll_dir": options.enroll_dir,
         "test_dir": options.test_dir,

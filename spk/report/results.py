@@ -41,6 +41,7 @@ class ScoreFile:
     backend: str
     path: Path
     trials: str
+    directory: str = ""  # where it was scored
 
     @property
     def utt2spk(self) -> Path:
@@ -87,24 +88,33 @@ def find_scores(exps: Sequence[str]) -> dict[str, list[ScoreFile]]:
 
 def is_of_present_inputs(scores: ScoreFile) -> bool:
     """Whether the scores were made from what there is now; says why not."""
-    change = change_since(scores.path)
+    change = change_since(scores.path, scores.directory)
     if change:
         log.warning("%s: left out: %s since it was made; score again", scores.path, change)
     return not change
 
 
-def change_since(path: Path) -> str | None:
-    """What became of the inputs that the stamp of this file names, or of theirs; None for nothing, or without stamp."""
+def change_since(path: Path, directory: str) -> str | None:
+    """What became of the inputs that the stamp of this file names, or of theirs; None for nothing, or without stamp.
+
+    Paths in stamps are meant from `directory`, where the steps ran.
+    """
     for name, digest in (read_json(stamp_of(path)) or {}).items():
         if not DIGEST.fullmatch(digest):
             continue  # an option, no file
-        if not Path(name).is_file():
+        file = Path(found_from(directory, name))
+        if not file.is_file():
             return f"{name} is gone"
-        if file_digest(name) != digest:
+        if file_digest(file) != digest:
             return f"{name} changed"
-        if change := change_since(Path(name)):
+        if change := change_since(file, directory):
             return change
     return None
+
+
+def found_from(directory: str, path: str) -> str:
+    """A path that a step wrote down while it ran in `directory`; a relative one may also lie below this directory."""
+    return path if Path(path).exists() else str(Path(directory) / path)
 
 
 def stamp_of(path: Path) -> Path:
@@ -116,10 +126,18 @@ def describe_scores(system: str, json_path: Path) -> ScoreFile:
     try:
         description = json.loads(json_path.read_text(encoding="utf-8"))
         trials, backend = str(description["trials"]), str(description["backend"])
+        directory = str(description.get("directory", ""))
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{json_path}: not written by steps/score ({error}); score again") from None
     path = json_path.with_suffix("")
-    return ScoreFile(system, test_set_of(path.name.removeprefix("scores_"), backend), backend, path, trials)
+    return ScoreFile(
+        system,
+        test_set_of(path.name.removeprefix("scores_"), backend),
+        backend,
+        path,
+        found_from(directory, trials),
+        directory,
+    )
 
 
 def test_set_of(name: str, backend: str) -> str:

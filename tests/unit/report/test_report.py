@@ -221,6 +221,22 @@ def test_intervals_come_from_the_speakers_beside_the_trials_and_are_kept(system,
     assert results_of("exp/net", find_scores(["exp/net"])["exp/net"], 0)[0]["interval"] is None
 
 
+def test_a_system_is_reported_from_any_directory(system, tmp_path, monkeypatch):
+    """Relative paths are meant from where it was scored; they may also lie below the present directory."""
+    scores = system / "scores_my_test_lda"
+    description = {"trials": "trials", "backend": "lda_cosine", "directory": str(tmp_path)}
+    (system / f"{scores.name}.json").write_text(json.dumps(description))
+    (system / "scores_my_test_cosine.json").unlink()
+    write_stamp(scores.with_name(f".{scores.name}.done"), describe_inputs(["trials"]))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    rows = results_of(str(system), find_scores([str(system)])[str(system)], 0)
+    assert [(row["eer"], row["trials"]) for row in rows] == [(0.5, str(tmp_path / "trials"))]
+    (tmp_path / "trials").write_text("a b target\nb c nontarget\nc a nontarget\nb a nontarget\n")
+    with pytest.raises(InputError, match="no scores are left to report"):
+        find_scores([str(system)])
+
+
 def test_without_known_speakers_there_is_no_interval(system, caplog):
     rows = with_speakers(system, 2)
     assert rows[0]["interval"] is not None
