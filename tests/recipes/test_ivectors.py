@@ -68,7 +68,6 @@ def trained(corpus, root) -> Path:
         ["bash", "-c", f'. "{root}/path.sh"; {TRAIN} data ubm ext'], cwd=corpus, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    (corpus / "stderr").write_text(done.stderr)
     return corpus
 
 
@@ -104,7 +103,7 @@ def command(work, monkeypatch) -> Callable[[str], str]:
 
 
 def test_training_says_how_the_likelihood_rises_and_does_nothing_the_second_time(work, shell):
-    lines = [line for line in (work / "stderr").read_text().splitlines() if line.startswith("iteration ")]
+    lines = [line for line in (work / "ext/log/train.log").read_text().splitlines() if line.startswith("iteration ")]
     values = [float(line.split(": ")[1].split()[0]) for line in lines]
     assert len(values) == ITERATIONS
     assert values == sorted(values)
