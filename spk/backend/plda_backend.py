@@ -22,7 +22,7 @@ from spk.backend.plda_scoring import read_plda_backend
 from spk.backend.plda_training import refuse_single_utterances, train_plda
 from spk.backend.training_set import TrainingSet
 from spk.data.ark import read_vector
-from spk.data.files import whole_file
+from spk.data.files import write_json
 
 log = logging.getLogger(__name__)
 
@@ -165,6 +165,4 @@ def write_backend(directory: str | os.PathLike[str], backend: PldaBackend) -> No
     if backend.transform is not None:
         write_transform(folder, backend.transform)
     write_plda(folder / "plda", backend.plda)
-    with whole_file(folder / "plda.json") as file:
-        json.dump(backend.description, file, indent=1)
-        file.write("\n")
+    write_json(folder / "plda.json", backend.description)

@@ -28,7 +28,7 @@ from spk.bin.calibration_inputs import (
 )
 from spk.bin.command import argument_parser, command
 from spk.data.data_dir import count_and_name
-from spk.data.files import whole_file
+from spk.data.files import write_json
 from spk.data.scores import write_scores
 from spk.data.trials import read_trials
 from spk.errors import InputError
@@ -55,7 +55,8 @@ def main() -> None:
         )
     check_needs(options, description["quality"])
     trials = read_trials(options.trials)
-    compared = utterances_of(sides_of(trials, options))
+    sides = sides_of(trials, options)
+    compared = utterances_of(sides)
     trained = read_trained(options.calibration_dir)
     refuse_overlap(options, trained, compared)
     cohort, center = read_cohort_of(options, description["quality"]), None
@@ -69,7 +70,7 @@ def main() -> None:
             center = center_without(
                 cohort, trained | compared, f"{options.calibration_dir}'s trials or {options.trials}"
             )
-    inputs = read_inputs(trials, options, description["quality"], description["duration_table"], center)
+    inputs = read_inputs(trials, sides, options, description["quality"], description["duration_table"], center)
     llrs = Calibration(np.array(description["weights"]), description["offset"])(inputs)
     write_scores(options.out_scores, trials, llrs)
     label = "calibrated_" + "+".join([*backends, *description["quality"]])
@@ -83,9 +84,7 @@ def main() -> None:
         "num_targets": int(trials.is_target.sum()),
         "num_utterances": len(trials.utterances),
     }
-    with whole_file(f"{options.out_scores}.json") as file:
-        json.dump(made_from, file, indent=1)
-        file.write("\n")
+    write_json(f"{options.out_scores}.json", made_from)
     log.info("%d trials, %s", len(trials), label)
 
 

@@ -128,6 +128,7 @@ def duration_table(options: argparse.Namespace) -> str:
 
 def read_inputs(
     trials: Trials,
+    sides: Sequence[Side],
     options: argparse.Namespace,
     measures: Sequence[str],
     table: str | None,
@@ -135,11 +136,10 @@ def read_inputs(
 ) -> NDArray[np.float64]:
     """[N, M] what the calibration weighs: the scores, then each quality measure, its smaller and its larger value.
 
-    `table` is the file that durations are read from, `center` [D] the cohort's; None where no measure needs it. Raises:
-    InputError for what is missing or not finite.
+    `sides` are those of `sides_of`, `table` is the file that durations are read from, `center` [D] the cohort's; None
+    where no measure needs it. Raises: InputError for what is missing or not finite.
     """
     scores = read_score_columns(trials, options.trials, options.scores)
-    sides = sides_of(trials, options)
     measure_of = {
         "duration": lambda side: log_durations(Path(side.data) / table, side.models),
         "norm": lambda side: log_norms(side.embeddings, side.models),

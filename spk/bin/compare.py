@@ -11,12 +11,11 @@ Files as of python3 -m spk.bin.metrics. For each number: A's, B's, their differe
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from spk.bin.command import command
 from spk.bin.trial_speakers import parse_options, speakers_of_trials
-from spk.data.files import whole_file
+from spk.data.files import write_json
 from spk.data.scores import read_scores, scores_of_trials
 from spk.data.trials import read_trials
 from spk.errors import InputError
@@ -48,9 +47,7 @@ def main() -> None:
             for p_target, of_prior in values.items():
                 print(line(f"{label}({p_target})", of_prior, 1))
     if options.json:
-        with whole_file(options.json) as file:
-            json.dump(without_infinities(result), file, indent=1, allow_nan=False)
-            file.write("\n")
+        write_json(options.json, without_infinities(result), allow_nan=False)
 
 
 def line(label: str, values: dict[str, Any], factor: float) -> str:

@@ -14,7 +14,6 @@ likelihood ratios, so they say something of calibrated scores only. docs/metrics
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -24,7 +23,7 @@ from numpy.typing import NDArray
 
 from spk.bin.command import command
 from spk.bin.trial_speakers import parse_options, read_tables, speakers_of_trials
-from spk.data.files import whole_file
+from spk.data.files import write_json
 from spk.data.scores import read_scores, scores_of_trials
 from spk.data.trials import Trials, read_trials
 from spk.errors import InputError
@@ -61,9 +60,7 @@ def main() -> None:
             options.groups, group_of, trials, measure
         )
     if options.json:
-        with whole_file(options.json) as file:
-            json.dump(without_infinities(result), file, indent=1, allow_nan=False)
-            file.write("\n")
+        write_json(options.json, without_infinities(result), allow_nan=False)
 
 
 def read_groups(path: str, trials: Trials) -> dict[str, str]:

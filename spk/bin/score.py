@@ -8,7 +8,6 @@ Writes SCORES ('enroll test score' a line, in the order of the trials) and SCORE
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import sys
 from pathlib import Path
@@ -28,7 +27,7 @@ from spk.backend.scoring import Normalization, score_trials, self_trials
 from spk.bin.command import argument_parser, command
 from spk.bin.whole_number import whole_number
 from spk.config import make_evaluation, read_yaml
-from spk.data.files import whole_file
+from spk.data.files import write_json
 from spk.data.name_lists import write_names
 from spk.data.scores import write_scores
 from spk.data.trials import read_trials
@@ -118,9 +117,7 @@ def main() -> None:
         "num_targets": int(trials.is_target.sum()),
         "num_utterances": len(trials.utterances),
     }
-    with whole_file(f"{options.scores}.json") as file:
-        json.dump(description, file, indent=1)
-        file.write("\n")
+    write_json(f"{options.scores}.json", description)
     log.info(
         "%d trials of %d utterances%s",
         len(trials),

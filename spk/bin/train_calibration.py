@@ -8,7 +8,6 @@ CALIBRATION_DIR gets calibration.json (weights, offset, what they are of) and ut
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 from typing import Literal
@@ -31,7 +30,7 @@ from spk.bin.calibration_inputs import (
 )
 from spk.bin.command import argument_parser, command
 from spk.data.data_dir import encode, write_whole
-from spk.data.files import whole_file
+from spk.data.files import write_json
 from spk.data.trials import read_trials
 from spk.errors import InputError
 from spk.metrics.cllr import cllr_from
@@ -62,10 +61,11 @@ def main() -> None:
 
     trials = read_trials(options.trials)
     table = duration_table(options) if "duration" in measures else None
-    compared = utterances_of(sides_of(trials, options))
+    sides = sides_of(trials, options)
+    compared = utterances_of(sides)
     cohort = read_cohort_of(options, measures)
     center = None if cohort is None else center_without(cohort, compared, options.trials)
-    inputs = read_inputs(trials, options, measures, table, center)
+    inputs = read_inputs(trials, sides, options, measures, table, center)
     backends = [label_of(path) for path in options.scores]
     names = [*options.scores, *(f"{which} {measure}" for measure in measures for which in ("smaller", "larger"))]
     calibration = train_calibration(inputs, trials.is_target, p_target, names)
@@ -99,9 +99,7 @@ def main() -> None:
     }
     folder = Path(options.calibration_dir)
     write_whole(folder / "utterances", encode("".join(f"{utterance}\n" for utterance in utterances)))
-    with whole_file(folder / "calibration.json") as file:
-        json.dump(description, file, indent=1)
-        file.write("\n")
+    write_json(folder / "calibration.json", description)
     log.info(
         "%d trials (%d target): llr = %s %+.4f; their Cllr %.4f, minCllr %.4f",
         len(trials),

@@ -7,7 +7,6 @@ utterance with several crop embeddings counts as their mean.
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +15,7 @@ from spk.backend.lda import fit_lda, lda_dimensions, write_transform
 from spk.backend.training_set import read_training_set
 from spk.bin.command import argument_parser, command
 from spk.bin.whole_number import whole_number
-from spk.data.files import whole_file
+from spk.data.files import write_json
 from spk.schema import FRACTION, check_value
 
 log = logging.getLogger(__name__)
@@ -55,9 +54,7 @@ def main() -> None:
         "num_speakers": statistics.num_speakers,
         "shrinkage": shrinkage,
     }
-    with whole_file(backend_dir / "lda.json") as file:
-        json.dump(description, file, indent=1)
-        file.write("\n")
+    write_json(backend_dir / "lda.json", description)
     log.info(
         "LDA from %d to %d dimensions, trained on %d utterances of %d speakers",
         statistics.dim,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 
 @contextlib.contextmanager
@@ -31,6 +32,13 @@ def whole_file(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO]:
         if isinstance(error, OSError) and error.filename is None:
             error.filename = os.fspath(path)  # a failed write does not say to which file
         raise
+
+
+def write_json(path: str | os.PathLike[str], value: Any, **options: Any) -> None:
+    """Write a value as JSON that people can read, whole or not at all; `options` are those of json.dump."""
+    with whole_file(path) as file:
+        json.dump(value, file, indent=1, **options)
+        file.write("\n")
 
 
 def file_digest(path: str | os.PathLike[str]) -> str:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from spk.data.files import file_digest, whole_file
+from spk.data.files import file_digest, write_json
 from spk.errors import InputError
 
 
@@ -38,6 +38,4 @@ def differences(stamp: str | os.PathLike[str], inputs: Mapping[str, str]) -> lis
 
 def write_stamp(stamp: str | os.PathLike[str], inputs: Mapping[str, str]) -> None:
     """Say that the stage is finished. Written last, when every output has its final name."""
-    with whole_file(stamp) as file:
-        json.dump(dict(inputs), file, indent=1, sort_keys=True)
-        file.write("\n")
+    write_json(stamp, dict(inputs), sort_keys=True)

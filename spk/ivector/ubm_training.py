@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import torch
 
 from spk.data.feature_blocks import BLOCK_FRAMES
-from spk.data.files import whole_file
+from spk.data.files import write_json
 from spk.errors import InputError
 from spk.ivector.diagonal_em import MIN_OCCUPANCY, DiagonalStatistics, initial_gmm, split
 from spk.ivector.diagonal_gmm import DiagonalGmm
@@ -107,9 +107,7 @@ class UbmTraining:
             for phase in PHASES:
                 for iteration in self.iterations(phase):
                     self.path(phase, iteration).unlink()
-            with whole_file(path) as file:
-                json.dump(made_from, file, indent=1)
-                file.write("\n")
+            write_json(path, made_from)
         for phase in reversed(PHASES):
             if (last := self.last(phase)) is not None:
                 log.info("%s: carrying on from there", self.path(phase, last))

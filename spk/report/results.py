@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spk.data.data_dir import read_table
-from spk.data.files import file_digest, whole_file
+from spk.data.files import file_digest, whole_file, write_json
 from spk.data.scores import read_scores, scores_of_trials
 from spk.data.stamp import describe_inputs
 from spk.data.trials import Trials, read_trials, trial_speakers
@@ -184,9 +184,7 @@ def result_of(scores: ScoreFile, num_draws: int) -> dict[str, Any]:
         **without_infinities(summary(error_rates(values[trials.is_target], values[~trials.is_target]))),
         "interval": interval_of(scores, trials, values, num_draws) if num_draws else None,
     }
-    with whole_file(kept_at) as file:
-        json.dump({"made_from": inputs, "row": row}, file, indent=1)
-        file.write("\n")
+    write_json(kept_at, {"made_from": inputs, "row": row})
     return row
 
 
@@ -225,8 +223,6 @@ def read_json(path: Path) -> Any:
 
 def write_results(folder: Path, rows: Sequence[dict[str, Any]], title: str) -> None:
     """results.json and results.md."""
-    with whole_file(folder / "results.json") as file:
-        json.dump(rows, file, indent=1)
-        file.write("\n")
+    write_json(folder / "results.json", rows)
     with whole_file(folder / "results.md") as file:
         file.write(results_table(rows, title))

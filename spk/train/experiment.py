@@ -21,7 +21,7 @@ import yaml
 import spk
 from spk.config import SystemConfig
 from spk.data.data_dir import read_table
-from spk.data.files import file_digest, whole_file
+from spk.data.files import file_digest, whole_file, write_json
 from spk.errors import InputError
 from spk.train.initialization import initial_file
 
@@ -87,10 +87,8 @@ def open_experiment(
     digests = data_digests(data_dir)
     initial = describe_initial(config)
     if begun is None:
-        with whole_file(exp_dir / "run.json") as file:
-            run = describe_run(data_dir, digests, overrides, source)
-            json.dump({**run, "init_from": initial, "found": dict(found or {})}, file, indent=1)
-            file.write("\n")
+        run = describe_run(data_dir, digests, overrides, source)
+        write_json(exp_dir / "run.json", {**run, "init_from": initial, "found": dict(found or {})})
         with whole_file(exp_dir / "config.yaml") as file:
             yaml.safe_dump(config.as_dict(), file, sort_keys=False)
         return

@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from spk.config import SystemConfig
-from spk.data.files import file_digest, whole_file
+from spk.data.files import file_digest, whole_file, write_json
 from spk.embed.model import save_model
 from spk.errors import InputError
 from spk.nets.embedder import Embedder
@@ -40,9 +40,7 @@ def write_imported(
 ) -> None:
     """Write run.json, config.yaml and, last, final.pt, whose step is 0: none was made here."""
     imported = {"file": os.fspath(checkpoint), "digest": file_digest(checkpoint)}
-    with whole_file(exp_dir / "run.json") as file:
-        json.dump({"imported": imported, **describe_command(overrides, source)}, file, indent=1)
-        file.write("\n")
+    write_json(exp_dir / "run.json", {"imported": imported, **describe_command(overrides, source)})
     with whole_file(exp_dir / "config.yaml") as file:
         yaml.safe_dump(config.as_dict(), file, sort_keys=False)
     save_model(exp_dir, config, num_bins, embedder.state_dict(), step=0)
