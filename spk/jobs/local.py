@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shlex
 import signal
@@ -48,7 +49,7 @@ class Task:
 
 
 class Runner:
-    """The state of one job. All signals are taken by sigwait, so none can come between a start and its bookkeeping."""
+    """The state of one job. All signals are taken by sigtimedwait, so none can come between a start and its bookkeeping."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
@@ -91,7 +92,7 @@ class Runner:
             while (self.waiting or self.running) and not self.failed:
                 self.start_tasks()
                 if self.running and not self.failed:
-                    self.await_signal(None)
+                    self.await_signal(math.inf)
                 if self.interrupted_by:
                     break
         finally:
@@ -140,20 +141,19 @@ class Runner:
         finally:
             os._exit(status)
 
-    def await_signal(self, deadline: float | None) -> bool:
-        """Wait for a task to end or for a request to stop, and take note of it. False when the deadline comes first."""
-        if deadline is None:
-            signum = signal.sigwait(self.signals)
-        else:
-            received = signal.sigtimedwait(self.signals, max(deadline - time.monotonic(), 0))
-            if received is None:
-                return False
-            signum = received.si_signo
-        if signum == signal.SIGCHLD:
+    def await_signal(self, deadline: float) -> bool:
+        """Wait for a task to end or for a request to stop, and take note of it. False when the deadline comes first.
+
+        A SIGCHLD may be lost (another thread of this process that does not block it swallows it), so what has ended is
+        looked for every second without it.
+        """
+        wait = max(min(deadline - time.monotonic(), 1.0), 0)
+        received = signal.sigtimedwait(self.signals, wait)
+        if received is None or received.si_signo == signal.SIGCHLD:
             self.reap()
         else:
-            self.interrupted_by = signum
-        return True
+            self.interrupted_by = received.si_signo
+        return received is not None or time.monotonic() < deadline
 
     def reap(self) -> None:
         """Note the status of every task that has ended. One SIGCHLD may stand for several."""

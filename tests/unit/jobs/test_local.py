@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 
@@ -64,6 +65,15 @@ def test_a_failure_stops_what_runs_and_begins_no_more(tmp_path, capfd):
     assert "2 stopped, 6 not begun" in capfd.readouterr().err
     assert "stopped: another task failed" in (tmp_path / "x.1.log").read_text()
     assert not (tmp_path / "x.4.log").exists()
+
+
+def test_the_end_of_a_task_is_noticed_when_its_signal_is_lost(tmp_path, capfd):
+    """A thread of the process that runs the job may swallow SIGCHLD."""
+    runner = Runner(Job(f"{tmp_path}/x.JOB.log", python("raise SystemExit(JOB == 2)"), "JOB", 1, 2))
+    runner.signals.remove(signal.SIGCHLD)
+    assert runner.run() == 1
+    assert "task 2 of 2 failed with status 1" in capfd.readouterr().err
+    assert [task.exit_code for task in (*runner.failed, *runner.stopped)] == [1]
 
 
 def test_a_command_that_does_not_exist_is_named(tmp_path, capfd):
