@@ -77,6 +77,8 @@ def read_audio(
         raise AudioError(entry, f"{np.count_nonzero(~np.isfinite(samples))} values are not finite")
     file_channels = samples.shape[1]
     mono = samples[:, 0] if file_channels == 1 else samples.mean(axis=1)
+    if file_rate < sample_rate:
+        raise AudioError(entry, f"sampled at {file_rate} Hz; the features need {sample_rate} Hz or more")
     mono = resample(entry, mono, file_rate, sample_rate)
     if len(mono) < min_samples:
         raise AudioError(
@@ -133,11 +135,9 @@ def why_unreadable(source: bytes | io.BytesIO, error: Exception) -> str:
 
 
 def resample(entry: str, samples: np.ndarray, file_rate: int, sample_rate: int) -> np.ndarray:
-    """float32 [samples] at file_rate -> at sample_rate, where that loses nothing that the features need."""
+    """float32 [S] at file_rate -> [ceil(S sample_rate / file_rate)]; AudioError where the rates fit too badly."""
     if file_rate == sample_rate:
         return samples
-    if file_rate < sample_rate:
-        raise AudioError(entry, f"sampled at {file_rate} Hz; the features need {sample_rate} Hz or more")
     divisor = math.gcd(file_rate, sample_rate)
     if (file_rate // divisor) * (sample_rate // divisor) > LARGEST_RESAMPLING_KERNEL:
         raise AudioError(entry, f"sampled at {file_rate} Hz, which cannot be resampled to {sample_rate} Hz here")
