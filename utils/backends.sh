@@ -121,9 +121,10 @@ one_utterance_each() {
   echo "$file"
 }
 
-# Score a list by every row: training speakers' data directory, trials, data directories of the enrolled side and the tests.
+# Score a list by every row: training speakers' data directory, trials, data directories of the enrolled side and the tests, and
+# perhaps the file of the enrolled models.
 score_by_rows() {
-  local train=$1 trials=$2 enroll=$3 test=$4 row norm options scores
+  local train=$1 trials=$2 enroll=$3 test=$4 models=${5:-} row norm options scores
   scores=$system/scores_$(name_of_trials "$test" "$trials")
   for row in "${rows[@]}"; do
     if [ "$row" = calibrated_own ]; then
@@ -145,6 +146,7 @@ score_by_rows() {
         *) options+=(--cohort-models "$train/spk2utt") ;;
       esac
     fi
+    if [ -n "$models" ]; then options+=(--enroll-models "$models"); fi
     if [ "$norm" = _as ]; then options+=(--top-n "$(cohort_size "$train")"); fi
     score "${options[@]}" "$trials" "$system/embeddings_$(basename "$enroll")" "$system/embeddings_$(basename "$test")" "${scores}_$row"
   done

@@ -2,7 +2,8 @@
 # Sourced by a run.sh that takes prepared data directories: makes arrays of --train-data, --test-data, --enroll-data, --trials.
 #
 # test_sets: the test directories; enroll_sets: for each the one that its enrolled models are in (itself without --enroll-data).
-# lists, list_enroll, list_test: for each trial list its file and its two directories.
+# trial_lists, list_enroll, list_test: for each trial list its file and its two directories; list_models: where the enrolled
+# side is models, the file that says of which utterances: models_core in the enrolled directory for trials_core-multi, or "".
 _need_directory() {
   if [ -z "$2" ] || [ ! -f "$2/utt2spk" ]; then
     echo "$0: error: --$1 '$2' is no data directory (with wav.scp, utt2spk, spk2utt)" >&2
@@ -29,7 +30,7 @@ if [ -n "$trials" ] && [ ${#test_sets[@]} -gt 1 ]; then
   exit 1
 fi
 
-lists=() list_enroll=() list_test=()
+trial_lists=() list_enroll=() list_test=() list_models=()
 for _i in "${!test_sets[@]}"; do
   if [ -n "$trials" ]; then
     IFS=, read -r -a _lists <<<"$trials"
@@ -46,6 +47,8 @@ for _i in "${!test_sets[@]}"; do
       echo "$0: error: no trial list $_list (lines: enroll test target|nontarget); name one with --trials" >&2
       exit 1
     fi
-    lists+=("$_list") list_enroll+=("${enroll_sets[_i]}") list_test+=("${test_sets[_i]}")
+    trial_lists+=("$_list") list_enroll+=("${enroll_sets[_i]}") list_test+=("${test_sets[_i]}")
+    _models=${enroll_sets[_i]}/models_$(basename "$_list" | sed 's/^trials_//; s/-.*//')
+    if [ -e "$_models" ]; then list_models+=("$_models"); else list_models+=(""); fi
   done
 done

@@ -34,7 +34,7 @@ seed=1 nj=16 threads=8 ngpu=1 cmd=""
 . enter_recipe.sh train_data test_data trials features exp
 . ./cmd.sh
 if [ -n "$cmd" ]; then cpu_cmd=$cmd gpu_cmd=$cmd; fi
-. data_options.sh # test_sets, lists, list_test
+. data_options.sh # test_sets, trial_lists, list_test
 exp=${exp:-exp/$(basename "$train_data")/ivector}
 use_system "$exp" "" # rows; i-vectors have no back-end of their own
 sets=("$train_data" "${test_sets[@]}")
@@ -73,7 +73,7 @@ fi
 if in_stage 6 "back-ends, and scores by each -> $exp/scores_*"; then
   for set in "${sets[@]}"; do need 5 "$exp/embeddings_$(basename "$set")"; done
   train_backends "$train_data"
-  for i in "${!lists[@]}"; do score_by_rows "$train_data" "${lists[i]}" "${list_test[i]}" "${list_test[i]}"; done
+  for i in "${!trial_lists[@]}"; do score_by_rows "$train_data" "${trial_lists[i]}" "${list_test[i]}" "${list_test[i]}"; done
 fi
 
 if in_stage 7 "results -> $exp/results"; then
