@@ -1,7 +1,8 @@
 """Join data directories into one: the union of their tables.
 
-A table that not all sources have is left out, which is said; segments and utt2uniq are completed instead. Two sources
-may have the same utterance only if they say the same about it. Trial lists stay with their directories.
+A table that not all sources have is left out, which is said; segments, utt2uniq and utt2augmentation are completed
+instead. Two sources may have the same utterance only if they say the same about it. Trial lists stay with their
+directories.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Make the features of one share of a data directory: an ark and a journal that says what became of each utterance.
 
 Usage: python3 -m spk.bin.make_feats --config COMPLETE.yaml [--allow-pipes true|false] DATA SHARE PREFIX
-SHARE is the folder of the share's wav.scp and, where DATA has it, segments. COMPLETE.yaml comes from feature_config.
+SHARE is the folder of the share's wav.scp and, where DATA has them, segments and utt2augmentation. COMPLETE.yaml comes
+from feature_config.
 Writes PREFIX.ark and PREFIX.journal. Started again after a kill it carries on and ends with the same bytes.
 """
 

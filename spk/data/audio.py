@@ -24,11 +24,11 @@ LARGEST_RESAMPLING_KERNEL = 20_000_000  # values; rates with no common divisor n
 
 
 class AudioError(InputError):
-    """One recording cannot be used. `reason` says why; the message names the recording too."""
+    """One recording cannot be used. `reason` says why, `entry` which; the message names both."""
 
     def __init__(self, entry: str, reason: str) -> None:
         super().__init__(f"{entry}: {reason}")
-        self.reason = reason
+        self.entry, self.reason = entry, reason
 
 
 class Audio(NamedTuple):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from spk.data.data_dir import (
     RECORDING_FILES,
+    SPARSE_FILES,
     SPEAKER_FILES,
     UTTERANCE_FILES,
     check_source,
@@ -20,13 +21,13 @@ from spk.data.data_dir import (
 from spk.errors import InputError
 
 # Made up where only some of the sources have them.
-COMPLETED = ("segments", "utt2uniq")
+COMPLETED = ("segments", "utt2uniq", "utt2augmentation")
 
 
 def combine_data(destination: Path, sources: Sequence[Path]) -> list[str]:
     """Write the union of the sources' tables; returns lines about what is left out or shared.
 
-    A table that not all sources have is left out, except segments and utt2uniq, which are completed. Two sources may
+    A table that not all sources have is left out, except those that can be completed. Two sources may
     both have an utterance, a recording or a speaker if they say the same about it; InputError names what they do not.
     """
     for source in sources:
@@ -62,7 +63,9 @@ def merge(name: str, sources: Sequence[Path]) -> tuple[dict[str, str], set[str]]
     shared: set[str] = set()
     for source in sources:
         path = source / name
-        table = read_table(path) if path.exists() else made_up(path)
+        table = made_up(path) if name in SPARSE_FILES or not path.exists() else {}
+        if path.exists():
+            table |= read_table(path)
         for key in merged.keys() & table.keys():
             if merged[key] != table[key]:
                 raise InputError(
@@ -75,8 +78,10 @@ def merge(name: str, sources: Sequence[Path]) -> tuple[dict[str, str], set[str]]
 
 
 def made_up(path: Path) -> dict[str, str]:
-    """`segments` of whole recordings, or `utt2uniq` of utterances that are copies of none."""
+    """`segments` of whole recordings, `utt2uniq` of copies of none, or `utt2augmentation` that does nothing."""
     utterances = read_table(path.parent / "utt2spk")
+    if path.name == "utt2augmentation":
+        return dict.fromkeys(utterances, "{}")
     if path.name == "utt2uniq":
         return {utterance: utterance for utterance in utterances}
     if not (path.parent / "utt2dur").exists():

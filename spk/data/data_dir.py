@@ -22,7 +22,10 @@ UTTERANCE_FILES = (
     "text",
     "utt2uniq",
     "utt2lang",
+    "utt2augmentation",
 )
+# Tables that need not have all their keys: an utterance without a line in utt2augmentation is as it was recorded.
+SPARSE_FILES = ("utt2augmentation",)
 # Keyed by recording. A recording is an utterance unless `segments` says which part of which recording an utterance is.
 RECORDING_FILES = ("wav.scp", "reco2dur")
 # Keyed by speaker. spk2utt is derived from utt2spk.

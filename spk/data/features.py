@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import hashlib
 import logging
 import os
@@ -17,6 +18,7 @@ import yaml
 
 from spk.data.ark_format import encode_matrix
 from spk.data.audio import AudioError, is_pipe, read_audio
+from spk.data.augmentation import Augmentation, augment
 from spk.data.data_dir import read_table, write_table
 from spk.data.files import whole_file
 from spk.data.resumable_ark import Entry, ResumableArk, read_journal
@@ -38,15 +40,38 @@ class Analysis(Protocol):
 
 @dataclass(frozen=True)
 class Source:
-    """Where an utterance's audio is: an entry of wav.scp, and of it the seconds (begin, end) or all."""
+    """Where an utterance is: an entry of wav.scp, of it the seconds (begin, end) or all; and what is done to that audio.
+
+    `augmentation` is a sound line of utt2augmentation: it takes less room than what it says.
+    """
 
     entry: str
     part: tuple[float, float] | None = None
+    augmentation: str | None = None
 
 
 def read_sources(data_dir: str | os.PathLike[str], *, allow_pipes: bool) -> dict[str, Source]:
-    """{utterance: its audio} from wav.scp and, where there is one, segments. InputError: a pipe that is not allowed."""
+    """{utterance: its audio} from wav.scp and, where they are, segments and utt2augmentation.
+
+    InputError names the line of a pipe that is not allowed, or of what is no segment or no augmentation.
+    """
     data_dir = Path(data_dir)
+    sources = read_places(data_dir, allow_pipes=allow_pipes)
+    table = data_dir / "utt2augmentation"
+    if not table.exists():
+        return sources
+    for line, (utterance, augmentation) in enumerate(read_table(table).items(), start=1):
+        try:
+            Augmentation.from_json(augmentation)
+        except InputError as error:
+            raise InputError(f"{table}:{line}: {utterance!r}: {error}") from None
+        if utterance in sources:
+            sources[utterance] = dataclasses.replace(sources[utterance], augmentation=augmentation)
+    return sources
+
+
+def read_places(data_dir: Path, *, allow_pipes: bool) -> dict[str, Source]:
+    """{utterance: its audio as it was recorded}"""
     path = data_dir / "wav.scp"
     if not path.exists():
         raise InputError(f"{path}: no such file")
@@ -74,7 +99,8 @@ def describe(sources: Mapping[str, Source], section: Mapping[str, Any], compress
     """What decides the bytes of a share's ark: a share whose description is the same can be carried on."""
     digest = hashlib.sha256()
     for utterance, source in sources.items():
-        digest.update(f"{utterance} {source.entry} {source.part}\n".encode("utf-8", "surrogateescape"))
+        augmented = f" {source.augmentation}" if source.augmentation else ""
+        digest.update(f"{utterance} {source.entry} {source.part}{augmented}\n".encode("utf-8", "surrogateescape"))
     return {
         "features": dict(section),
         "compression": compression,
@@ -123,12 +149,17 @@ def make_record(
             allow_pipes=allow_pipes,
             part=source.part,
         )
-        features = analysis(audio.samples)
+        samples = audio.samples
+        if source.augmentation:
+            samples = augment(samples, analysis.sample_rate, Augmentation.from_json(source.augmentation))
+        if len(samples) < analysis.min_samples:
+            raise AudioError(source.entry, f"too short: {len(samples)} samples at its new speed")
+        features = analysis(samples)
         if not np.isfinite(features).all():
             raise AudioError(source.entry, "its features are not finite")
     except AudioError as error:
-        return None, {"rejected": error.reason, "path": source.entry, "file": file_state(source.entry)}
-    said = {"frames": len(features), "seconds": round(len(audio.samples) / analysis.sample_rate, 6)}
+        return None, {"rejected": error.reason, "path": error.entry, "file": file_state(error.entry)}
+    said = {"frames": len(features), "seconds": round(len(samples) / analysis.sample_rate, 6)}
     if audio.file_rate != analysis.sample_rate:
         said["resampled_from"] = audio.file_rate
     if audio.file_channels > 1:

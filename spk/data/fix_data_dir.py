@@ -10,6 +10,7 @@ from pathlib import Path
 
 from spk.data.data_dir import (
     RECORDING_FILES,
+    SPARSE_FILES,
     SPEAKER_FILES,
     UTTERANCE_FILES,
     align,
@@ -113,6 +114,9 @@ class Fix:
                 continue
             values, strangers = align(*self.sound_lines(name), known)
             self.note(name, f"{unit} that {source} does not have are dropped", strangers)
+            if name in SPARSE_FILES:
+                self.tables[name] = select(known, values, [value is not None for value in values])
+                continue
             if None in values:
                 missing = set(compress(known, [value is None for value in values]))
                 self.note(name, f"{unit} that it lacks are dropped everywhere", sorted(missing))
@@ -126,7 +130,7 @@ class Fix:
             if name not in self.tables:
                 continue
             keys, values = self.tables.pop(name)
-            if len(keys) > len(wanted):
+            if len(keys) > len(wanted) or name in SPARSE_FILES:
                 keys, values = select(keys, values, [key in wanted for key in keys])
             lines = [f"{key} {value}\n" for key, value in zip(keys, values, strict=True)]
             content = encode("".join(lines))

@@ -6,6 +6,8 @@ import math
 import re
 from collections.abc import Callable, Sequence
 
+from spk.errors import InputError
+
 
 def one_word(value: str) -> str:
     return "" if len(value.split()) == 1 else f"{value!r} is not one word"
@@ -24,12 +26,24 @@ def gender(value: str) -> str:
 
 
 def segment(value: str) -> str:
-    """`recording start end`, in seconds."""
+    """`recording start end`, in seconds; an end of -1 is that of the recording."""
     fields = value.split()
     if len(fields) != 3:
         return f"{value!r} is not a recording, a start and an end"
     start, end = seconds(fields[1]), seconds(fields[2])
-    return "" if 0 <= start < end else f"{value!r} does not begin at 0 or later and end after that, in seconds"
+    is_part = 0 <= start < end or (start >= 0 and end == -1)
+    return "" if is_part else f"{value!r} does not begin at 0 or later and end after that, in seconds"
+
+
+def augmentation(value: str) -> str:
+    """A line of JSON, as spk/data/augmentation.py writes it."""
+    from spk.data.augmentation import Augmentation  # not needed for most data directories, and slow to import
+
+    try:
+        Augmentation.from_json(value)
+    except InputError as error:
+        return str(error)
+    return ""
 
 
 def seconds(text: str) -> float:
@@ -51,6 +65,7 @@ RULES: dict[str, Callable[[str], str]] = {
     "reco2dur": positive_seconds,
     "spk2gender": gender,
     "segments": segment,
+    "utt2augmentation": augmentation,
 }
 
 
