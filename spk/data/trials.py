@@ -11,7 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from spk.data.files import whole_file
 from spk.errors import InputError
+
+LINES_PER_WRITE = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,20 @@ def read_trials(path: str | os.PathLike[str]) -> Trials:
     trials = Trials(utterances, index[0::2], index[1::2], values == 1)
     refuse_contradictions(path, trials)
     return trials
+
+
+def write_trials(path: str | os.PathLike[str], trials: Trials) -> None:
+    """Write 'enroll test target|nontarget' lines, in the order of `trials`; whole or not at all."""
+    names = [name.encode("utf-8", "surrogateescape") for name in trials.utterances]
+    labels = (b"nontarget", b"target")
+    with whole_file(path, "wb") as file:
+        for start in range(0, len(trials), LINES_PER_WRITE):
+            block = slice(start, start + LINES_PER_WRITE)
+            fields = [b""] * (3 * len(trials.enroll[block]))
+            fields[0::3] = map(names.__getitem__, trials.enroll[block].tolist())
+            fields[1::3] = map(names.__getitem__, trials.test[block].tolist())
+            fields[2::3] = map(labels.__getitem__, trials.is_target[block].tolist())
+            file.write(b"%b %b %b\n" * len(trials.enroll[block]) % tuple(fields))
 
 
 def refuse_contradictions(path: str | os.PathLike[str], trials: Trials) -> None:

@@ -229,6 +229,7 @@ def test_the_shortest_need_a_length_each(data_dir):
         ("utt2dur", "3", "inf"),
         ("spk2gender", "f", "female"),
         ("segments", "rec 0 1.5", "rec 2 1"),
+        ("segments", "rec 1.5 -1", "rec 0 -2"),
         ("segments", "rec 0 1.5", "rec 0"),
         ("segments", "rec 0 1.5", "rec 0 x"),
     ],

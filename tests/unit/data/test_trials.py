@@ -6,18 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spk.data.trials import read_trials, trial_speakers
+from spk.data.trials import read_trials, trial_speakers, write_trials
 from spk.errors import InputError
 
 
 @pytest.fixture
 def write(tmp_path):
-    def write_trials(text: str | bytes):
+    def write_text(text: str | bytes):
         path = tmp_path / "trials"
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
         return path
 
-    return write_trials
+    return write_text
 
 
 def as_lines(trials) -> list[tuple[str, str, bool]]:
@@ -121,3 +121,10 @@ def test_what_is_written_is_read(tmp_path_factory, lines):
     path = tmp_path_factory.mktemp("lists") / "trials"
     path.write_text("".join(f"{enroll} {test} {'target' if same else 'nontarget'}\n" for enroll, test, same in lines))
     assert as_lines(read_trials(path)) == lines
+
+
+def test_written_trials_are_the_lines_that_were_read(write, tmp_path, monkeypatch):
+    monkeypatch.setattr("spk.data.trials.LINES_PER_WRITE", 2)
+    text = b"a b target\na c nontarget\nc b nontarget\n\xff a nontarget\nb a target\n"
+    write_trials(tmp_path / "again", read_trials(write(text)))
+    assert (tmp_path / "again").read_bytes() == text
