@@ -17,30 +17,55 @@ class FrontEnd(nn.Module, abc.ABC):
 
     dim: values a frame.   sample_rate: in Hz, of the waves that it takes.   min_samples: the fewest for one frame.
     compression: the Kaldi method that arks of these features should use: 8 bits would ruin linear magnitudes.
+    Frame t is made of the `length` samples from `begin` + t * `shift` on. Samples before the wave's first and after its
+    last are those of the wave reflected; `repeats_ends`: its first and last sample are in the reflection, too.
     """
 
     dim: int
     sample_rate: int
     min_samples: int
     compression: int
+    length: int
+    shift: int
+    begin: int = 0
+    repeats_ends: bool = False
 
     @abc.abstractmethod
     def num_frames(self, num_samples: int) -> int:
         """The number of frames T of a wave of so many samples, at least min_samples."""
 
     @abc.abstractmethod
-    def frames(self, waves_NS: Tensor) -> Tensor:
-        """The samples of each frame, as they are: [N, S] -> [N, T, frame length]."""
-
-    @abc.abstractmethod
     def analyse(self, frames_NTL: Tensor) -> Tensor:
-        """Frames of samples -> features: [N, T, frame length] -> [N, T, dim]. Each frame for itself."""
+        """Frames of samples -> features: [N, T, length] -> [N, T, dim]. Each frame for itself."""
+
+    def cut(self, stretches_NS: Tensor) -> Tensor:
+        """Whole frames, from the first sample on: [N, (T - 1) * shift + length] -> [N, T, length]."""
+        return stretches_NS.unfold(1, self.length, self.shift)
+
+    def stretch(self, first: int, count: int) -> tuple[int, int]:
+        """Where the samples of `count` frames begin and end, from frame `first` on: positions, perhaps outside."""
+        begin = self.begin + first * self.shift
+        return begin, begin + (count - 1) * self.shift + self.length
+
+    def reflected(self, positions: Tensor, num_samples: int) -> Tensor:
+        """Which samples 0..num_samples-1 of a wave stand at these positions of it and of its reflections."""
+        last = num_samples - 1 if not self.repeats_ends else num_samples
+        positions = positions % max(1, 2 * last)
+        return torch.minimum(positions, 2 * last - self.repeats_ends - positions)
 
     def forward(self, waves: Tensor) -> Tensor:
         """float32 [N, samples] in ±1, all of one length -> float32 [N, T, dim]. ValueError for too few samples."""
-        if waves.shape[-1] < self.min_samples:
-            raise ValueError(f"{waves.shape[-1]} samples are too few; one frame takes {self.min_samples}")
+        num_samples = waves.shape[-1]
+        if num_samples < self.min_samples:
+            raise ValueError(f"{num_samples} samples are too few; one frame takes {self.min_samples}")
+        begin, end = self.stretch(0, self.num_frames(num_samples))
+        if begin < 0 or end > num_samples:
+            waves = waves[:, self.reflected(torch.arange(begin, end, device=waves.device), num_samples)]
+        return self.of_stretches(waves[:, : end - begin])
+
+    def of_stretches(self, stretches_NS: Tensor) -> Tensor:
+        """float32 [N, (T - 1) * shift + length] in ±1 -> float32 [N, T, dim]: the frames that lie in them."""
         # Half precision has no place in a logarithm of small powers.
-        with torch.autocast(waves.device.type, enabled=False):
-            frames = self.frames(waves.float())
+        with torch.autocast(stretches_NS.device.type, enabled=False):
+            frames = self.cut(stretches_NS.float())
             return torch.cat([self.analyse(part).float() for part in frames.split(FRAMES_AT_A_TIME, dim=1)], dim=1)

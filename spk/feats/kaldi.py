@@ -45,7 +45,12 @@ def kaldi_window(name: WindowType, length: int, blackman_coeff: float) -> Tensor
 
 
 class KaldiFrontEnd(FrontEnd):
-    """Base of kaldi_fbank, kaldi_mfcc and kaldi_spectrogram: frames, their log energies and power spectra."""
+    """Base of kaldi_fbank, kaldi_mfcc and kaldi_spectrogram: frames, their log energies and power spectra.
+
+    With snip_edges only whole frames; else one about every frame_shift, the ends reflected (end sample too).
+    """
+
+    repeats_ends = True
 
     def __init__(
         self,
@@ -76,6 +81,7 @@ class KaldiFrontEnd(FrontEnd):
         self.dither, self.preemphasis_coefficient = dither, preemphasis_coefficient
         self.remove_dc_offset, self.snip_edges = remove_dc_offset, snip_edges
         self.raw_energy, self.energy_floor = raw_energy, energy_floor
+        self.begin = 0 if snip_edges else self.shift // 2 - self.length // 2
         self.min_samples = self.length if snip_edges else max(1, self.shift - self.shift // 2)
         self.register_buffer("window", kaldi_window(window_type, self.length, blackman_coeff), persistent=False)
 
@@ -84,16 +90,8 @@ class KaldiFrontEnd(FrontEnd):
             return 1 + (num_samples - self.length) // self.shift
         return (num_samples + self.shift // 2) // self.shift
 
-    def frames(self, waves_NS: Tensor) -> Tensor:
-        """With snip_edges only whole frames; else one about every frame_shift, the ends reflected (end sample too)."""
-        waves_NS = waves_NS.double() * INT16_SCALE
-        if not self.snip_edges:
-            num_samples = waves_NS.shape[1]
-            begin = self.shift // 2 - self.length // 2
-            end = begin + (self.num_frames(num_samples) - 1) * self.shift + self.length
-            index = torch.arange(begin, end, device=waves_NS.device) % (2 * num_samples)
-            waves_NS = waves_NS[:, torch.where(index < num_samples, index, 2 * num_samples - 1 - index)]
-        return waves_NS.unfold(1, self.length, self.shift)
+    def cut(self, stretches_NS: Tensor) -> Tensor:
+        return super().cut(stretches_NS.double() * INT16_SCALE)
 
     def power_spectrum(self, frames_NTL: Tensor) -> tuple[Tensor, Tensor]:
         """(power [N, T, n_fft // 2 + 1], log energy [N, T]) of frames [N, T, length], all float64."""

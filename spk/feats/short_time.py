@@ -35,19 +35,15 @@ class ShortTimeFourier(FrontEnd):
         self, window: Window, *, periodic: bool, frame_length: int, n_fft: int, frame_shift: int = 160, centred: bool
     ) -> None:
         super().__init__()
-        self.n_fft, self.frame_shift, self.centred = n_fft, frame_shift, centred
-        self.min_samples = n_fft // 2 + 1 if centred else n_fft  # as many as the reflection needs
+        self.n_fft, self.centred = n_fft, centred
+        self.length, self.shift, self.begin = n_fft, frame_shift, -(n_fft // 2) if centred else 0
+        self.min_samples = n_fft // 2 + 1 if centred else n_fft  # as many as one reflection needs
         before = (n_fft - frame_length) // 2
         padded = F.pad(window_of(window, frame_length, periodic=periodic), (before, n_fft - frame_length - before))
         self.register_buffer("window", padded, persistent=False)
 
     def num_frames(self, num_samples: int) -> int:
-        return 1 + (num_samples if self.centred else num_samples - self.n_fft) // self.frame_shift
-
-    def frames(self, waves_NS: Tensor) -> Tensor:
-        if self.centred:
-            waves_NS = F.pad(waves_NS[:, None], (self.n_fft // 2, self.n_fft // 2), mode="reflect")[:, 0]
-        return waves_NS.unfold(1, self.n_fft, self.frame_shift)
+        return 1 + (num_samples if self.centred else num_samples - self.n_fft) // self.shift
 
     def power(self, frames_NTL: Tensor) -> Tensor:
         """[N, T, n_fft] -> |X|^2: [N, T, n_fft // 2 + 1]."""
