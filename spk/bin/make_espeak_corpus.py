@@ -19,7 +19,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from spk.bin.command import argument_parser, command
-from spk.data.espeak_corpus import CorpusOptions, alone_in, make_corpus, state_of_corpus
+from spk.data.alone import alone_in
+from spk.data.espeak_corpus import CorpusOptions, make_corpus, state_of_corpus
 from spk.errors import InputError
 
 log = logging.getLogger(__name__)
