@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,6 +32,10 @@ class Pairs:
     def keys(self) -> NDArray[np.int64]:
         """[N] one number per line; the same pair, the same number."""
         return self.enroll * len(self.utterances) + self.test
+
+    def num_repeated(self) -> int:
+        """How many lines have the pair of an earlier line."""
+        return len(self) - len(np.unique(self.keys()))
 
     def names(self, index: int) -> str:
         """'enroll test' of one line, for messages."""
@@ -128,7 +133,7 @@ def three_fields(path: str | os.PathLike[str]) -> list[bytes]:
     Raises: InputError for a missing or empty file and `path:line: ...` for a line of fewer or more fields.
     """
     try:
-        text = Path(path).read_bytes()
+        text = Path(path).read_bytes().removeprefix(codecs.BOM_UTF8)  # Windows programs begin a file with that mark
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run the stage that makes it first") from None
     tokens = text.split()
