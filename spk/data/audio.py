@@ -89,18 +89,29 @@ def read_audio(
 
 def read_part(entry: str, file: soundfile.SoundFile, part: tuple[float, float] | None) -> np.ndarray:
     """float32 [samples, channels]. A file that ends before its header says so is truncated."""
+    start, end = bounds(entry, file, part)
+    return read_stretch(entry, file, start, end)
+
+
+def bounds(entry: str, file: soundfile.SoundFile, part: tuple[float, float] | None) -> tuple[int, int]:
+    """Which samples of the file are this part of it, in seconds; AudioError when it has no such part, or is truncated."""
     announced = ANNOUNCED_SIZE.search(file.extra_info)
     if announced and int(announced[2]) < int(announced[1]) < UNKNOWN_SIZE:
         raise AudioError(entry, f"truncated: the header announces {announced[1]} bytes, {announced[2]} are there")
-    start, end = 0, file.frames
-    if part is not None:
-        begin, until = part
-        start = round(begin * file.samplerate)
-        end = file.frames if until < 0 else round(until * file.samplerate)
-        if not 0 <= start < end <= file.frames + OVERSHOOT * file.samplerate:
-            duration = file.frames / file.samplerate
-            raise AudioError(entry, f"lasts {duration:.2f} s; there is no part from {begin:g} to {until:g} s")
-        end = min(end, file.frames)
+    if part is None:
+        return 0, file.frames
+    begin, until = part
+    start = round(begin * file.samplerate)
+    end = file.frames if until < 0 else round(until * file.samplerate)
+    if not 0 <= start < end <= file.frames + OVERSHOOT * file.samplerate:
+        duration = file.frames / file.samplerate
+        raise AudioError(entry, f"lasts {duration:.2f} s; there is no part from {begin:g} to {until:g} s")
+    return start, min(end, file.frames)
+
+
+def read_stretch(entry: str, file: soundfile.SoundFile, start: int, end: int) -> np.ndarray:
+    """float32 [end - start, channels], decoded by themselves. AudioError when the file ends before."""
+    if start != file.tell():
         file.seek(start)
     samples = file.read(end - start, dtype="float32", always_2d=True)
     if len(samples) < end - start:
