@@ -40,7 +40,7 @@ class Analysis(Protocol):
 
 @dataclass(frozen=True)
 class Source:
-    """Where an utterance is, an entry of wav.scp and of it the seconds (begin, end) or all, and what is done to that audio.
+    """Where an utterance is, an entry of wav.scp and of it the seconds (begin, end) or all, and what is done to it.
 
     `augmentation` is a sound line of utt2augmentation: it takes less room than what it says.
     """
