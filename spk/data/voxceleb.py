@@ -1,0 +1,190 @@
+"""VoxCeleb 1 and 2 in the layouts in which people have them: speakers, which set they are in, and their recordings."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from spk.data.decode import ENCODED
+from spk.data.speaker_folders import AUDIO, check_name, sorted_entries
+from spk.data.voxceleb_metadata import PARTS, SPEAKER, Facts
+from spk.errors import InputError
+
+# The whole corpora: speakers and utterances.
+COMPLETE = {
+    "vox1_dev": (1_211, 148_642),
+    "vox1_test": (40, 4_874),
+    "vox2_dev": (5_994, 1_092_009),
+    "vox2_test": (118, 36_237),
+}
+SUFFIXES = AUDIO + ENCODED
+LEVELS = 5  # how far below a root a speaker's folder may lie
+VOXCELEB1 = ("id10001", "id11251")  # its first and last speaker; all other numbers are of VoxCeleb2
+LAYOUT = "<speaker>/<video>/<utterance>, such as wav/id10001/1zcIwhmdeo4/00001.wav"
+
+
+@dataclass(frozen=True)
+class Home:
+    """A speaker's folder. `part`: dev or test by the name of `named`, the nearest folder around it that says so."""
+
+    path: str
+    part: str = ""
+    named: str = ""
+
+
+@dataclass
+class Tally:
+    """How many there were, and the first few."""
+
+    count: int = 0
+    first: list[str] = field(default_factory=list)
+
+    def add(self, name: str) -> None:
+        self.count += 1
+        if len(self.first) < 3:
+            self.first.append(name)
+
+    def __str__(self) -> str:
+        return f"{self.count:,}: {', '.join(self.first)}{', ...' * (self.count > len(self.first))}"
+
+
+@dataclass
+class Remarks:
+    """What was met on the way through the folders and is not in the lists as it stands."""
+
+    no_audio: Tally = field(default_factory=Tally)  # files
+    empty: Tally = field(default_factory=Tally)  # folders
+    decoded_twin: Tally = field(default_factory=Tally)  # encoded files whose decoded copy is taken
+    encoded: Tally = field(default_factory=Tally)  # files that must be decoded
+
+
+def find_speakers(roots: Sequence[str]) -> dict[str, list[Home]]:
+    """{speaker: their folders below the roots}, sorted. A speaker may have several: AAC in one, decoded in another.
+
+    Raises: InputError for a root that is no folder or has no speaker's folder below it.
+    """
+    homes: dict[str, dict[str, Home]] = {}
+    for given in roots:
+        root = os.path.abspath(given)  # noqa: PTH100 (resolve would lose the names of links)
+        if not os.path.isdir(root):  # noqa: PTH112
+            raise InputError(f"{given}: no such folder")
+        if "\n" in root or "\r" in root:
+            raise InputError(f"{root!r}: a line break in a folder's name, which Kaldi's tables cannot hold")
+        found = list(speakers_below(around(root), LEVELS))
+        if not found:
+            raise InputError(
+                f"{given}: no speaker's folder ('id' and five digits) down to {LEVELS} levels below it; VoxCeleb is "
+                f"{LAYOUT} (archives are unpacked by unpack_voxceleb)"
+            )
+        for speaker, home in found:
+            homes.setdefault(speaker, {})[home.path] = home
+    return {speaker: list(homes[speaker].values()) for speaker in sorted(homes)}
+
+
+def around(root: str) -> Home:
+    """A root, with the part that its own name tells, or that of the folder around it where it is called wav or aac."""
+    folder = Path(root)
+    if folder.name.lower() in ("wav", "aac"):
+        outer = part_in_name(folder.parent.name)
+        return Home(root, outer, str(folder.parent) if outer else "")
+    part = part_in_name(folder.name)
+    return Home(root, part, root if part else "")
+
+
+def part_in_name(name: str) -> str:
+    """'dev' for dev or vox1_dev_wav, 'test' likewise; '' for a name that tells neither or both."""
+    parts = set(re.split(r"[^a-z]+", name.lower())) & set(PARTS)
+    return parts.pop() if len(parts) == 1 else ""
+
+
+def speakers_below(folder: Home, levels: int) -> Iterator[tuple[str, Home]]:
+    for entry in sorted_entries(Path(folder.path)):
+        if entry.name.startswith(".") or not entry.is_dir():
+            continue
+        if SPEAKER.fullmatch(entry.name):
+            yield entry.name, Home(entry.path, folder.part, folder.named)
+        elif levels > 1:
+            part = part_in_name(entry.name)
+            inner = Home(entry.path, part, entry.path) if part else Home(entry.path, folder.part, folder.named)
+            yield from speakers_below(inner, levels - 1)
+
+
+def set_of(speaker: str, homes: Sequence[Home], metadata: Mapping[str, Facts]) -> str:
+    """vox1_dev, vox1_test, vox2_dev or vox2_test: by the metadata, or by the names of folders where they do not tell.
+
+    Raises: InputError when neither tells, and when they contradict each other.
+    """
+    facts = metadata.get(speaker)
+    named = [home for home in homes if home.part]
+    if facts:
+        for home in named:
+            if home.part != facts.part:
+                raise InputError(
+                    f"{home.path}: is in {home.part} by the name of {home.named}, but in {facts.part} by "
+                    f"{facts.source}: move the speaker's folder, or rename {Path(home.named).name}"
+                )
+        return f"{facts.corpus}_{facts.part}"
+    corpus = "vox1" if VOXCELEB1[0] <= speaker <= VOXCELEB1[1] else "vox2"
+    if not named:
+        lacking = ", and --metadata does not have the speaker" if metadata else f"; give --metadata {corpus}_meta.csv"
+        raise InputError(f"{homes[0].path}: no folder's name tells whether this is dev or test{lacking}")
+    for home in named:
+        if home.part != named[0].part:
+            raise InputError(
+                f"{named[0].path} and {home.path}: one is in {named[0].part} and one in {home.part}, but a speaker "
+                f"is in one only; --metadata {corpus}_meta.csv tells which"
+            )
+    return f"{corpus}_{named[0].part}"
+
+
+def list_recordings(speaker: str, homes: Iterable[Home], remarks: Remarks) -> dict[str, str]:
+    """{<speaker>-<video>-<utterance>: absolute path}, sorted. Of an encoded file and its decoded copy, the copy.
+
+    No file is opened or asked for its size. Raises: InputError for two files of the same kind with the same id, and
+    for a name with a blank.
+    """
+    recordings: dict[str, str] = {}
+    for home in homes:
+        videos = sorted_entries(Path(home.path))
+        if not videos:
+            remarks.empty.add(home.path)
+        for video in videos:
+            if video.name.startswith(".") or not video.is_dir():
+                remarks.no_audio.add(video.path)
+                continue
+            check_name(video)
+            prefix, files = f"{speaker}-{video.name}-", sorted_entries(Path(video.path))
+            if not files:
+                remarks.empty.add(video.path)
+            for file in files:
+                stem, _, suffix = file.name.rpartition(".")
+                if f".{suffix.lower()}" not in SUFFIXES or file.name[0] == "." or file.is_dir(follow_symlinks=False):
+                    remarks.no_audio.add(file.path)
+                    continue
+                check_name(file)
+                add_recording(recordings, prefix + stem, file.path, remarks)
+    return {utterance: recordings[utterance] for utterance in sorted(recordings)}
+
+
+def add_recording(recordings: dict[str, str], utterance: str, path: str, remarks: Remarks) -> None:
+    other = recordings.get(utterance)
+    if other is None:
+        recordings[utterance] = path
+        return
+    if is_encoded(other) == is_encoded(path):
+        raise InputError(f"{other} and {path}: both are {utterance!r}; name the folder of only one of them")
+    recordings[utterance] = other if is_encoded(path) else path
+    remarks.decoded_twin.add(path if is_encoded(path) else other)
+
+
+def is_encoded(path: str) -> bool:
+    return path.lower().endswith(ENCODED)
+
+
+def decoding_pipe(path: str) -> str:
+    """The entry of wav.scp that decodes a file whenever it is read."""
+    return f"ffmpeg -nostdin -loglevel error -i {shlex.quote(path)} -vn -ac 1 -ar 16000 -f wav - |"
