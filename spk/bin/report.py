@@ -1,6 +1,7 @@
 """Tables and figures of the error rates of one or more systems.
 
 Usage: python3 -m spk.bin.report [--title TEXT] [--output DIR] [--draws N] EXP...
+       python3 -m spk.bin.report ... --published FILE [--published-as SYSTEM,TRAINING] [--model EXP] EXP
 Every EXP/scores_*.json (steps/score, steps/calibrate) is a row. EXP gets results.json (rates as fractions) and
 results.md; the table of all EXP together is printed, and written to DIR, with DET curves and score histograms per test
 set. Scores whose inputs have changed since are left out, and named. The interval is that of the EER, by resampling the
@@ -15,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from spk.bin.command import argument_parser, command
+from spk.bin.published_as import add_identity_options, identity
 from spk.bin.whole_number import whole_number
 from spk.data.stamp import describe_inputs, differences, write_stamp
 from spk.errors import InputError
 from spk.metrics.error_rates import error_rates
+from spk.report.published import quoter
 from spk.report.results import ScoreFile, find_scores, measured_by, results_of, write_results
 from spk.report.table import is_log_likelihood_ratio, results_table
 
@@ -31,6 +34,10 @@ def main() -> None:
     parser.add_argument("--title", default="Results")
     parser.add_argument("--output", default="", metavar="DIR")
     parser.add_argument("--draws", default="1000", help="of speakers, for the intervals; 0: none (default %(default)s)")
+    parser.add_argument(
+        "--published", default="", metavar="FILE", help="numbers of papers, beside the systems' configs"
+    )
+    add_identity_options(parser)
     parser.add_argument("exps", nargs="+", metavar="EXP")
     options = parser.parse_args()
     num_draws = whole_number("--draws", options.draws)
@@ -38,7 +45,12 @@ def main() -> None:
         raise InputError("--draws: 1 is out of range; allowed: 2 or more, or 0 for no intervals")
     exps = list(dict.fromkeys(exp.rstrip("/") or exp for exp in options.exps))
     found = find_scores(exps)
-    rows = [row for exp, score_files in found.items() for row in results_of(exp, score_files, num_draws)]
+    quote = None
+    if options.published:
+        if len(exps) > 1:
+            raise InputError(f"--published is for the table of one system, not of {len(exps)}")
+        quote = quoter(options.published, *identity(options, exps[0]))
+    rows = [row for exp, score_files in found.items() for row in results_of(exp, score_files, num_draws, quote)]
     if options.output:
         write_output(
             Path(options.output),
@@ -60,7 +72,7 @@ def write_output(
     labels = {f"row {number}": label(scores) for number, scores in enumerate(score_files)}
     inputs = describe_inputs(
         (path for scores in score_files for path in scores.inputs()),
-        {"title": title, **measured_by(num_draws), **labels},
+        {"title": title, "published": str([row.get("published") for row in rows]), **measured_by(num_draws), **labels},
     )
     if differences(folder / ".report.done", inputs) == [] and all(path.exists() for path in made):
         return

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -153,15 +153,22 @@ def test_set_of(name: str, backend: str) -> str:
     return name
 
 
-def results_of(exp: str, score_files: Sequence[ScoreFile], num_draws: int) -> list[dict[str, Any]]:
+def results_of(
+    exp: str,
+    score_files: Sequence[ScoreFile],
+    num_draws: int,
+    quote: Callable[[ScoreFile, dict[str, Any]], dict[str, Any] | None] | None = None,
+) -> list[dict[str, Any]]:
     """The rows of one system's table, each computed once until its files change; writes results.json and results.md.
 
     A row has system, test_set, backend, scores, trials, what spk/metrics/summary.py gives, rates as fractions and None
     for infinity, and as 'interval' what spk/metrics/speaker_bootstrap.py gives by so many draws; None for 0 draws or
-    unknown speakers.
+    unknown speakers. With `quote` (spk/report/published.py) also 'published', what that gives.
     """
     folder = Path(exp)
     rows = [result_of(scores, num_draws) for scores in score_files]
+    if quote is not None:
+        rows = [row | {"published": quote(scores, row)} for scores, row in zip(score_files, rows, strict=True)]
     if read_json(folder / "results.json") != rows or not (folder / "results.md").exists():
         write_results(folder, rows, score_files[0].system)
     return rows

@@ -33,6 +33,13 @@ def interval_cell(row: Row) -> str:
     return f"{100 * interval[0]:.2f}-{100 * interval[1]:.2f}" if interval else NOT_KNOWN
 
 
+PUBLISHED = "Published EER %"  # a column of tables that have any such number
+
+
+def published_cell(row: Row) -> str:
+    return f"{100 * row['published']['eer']:.2f}" if row.get("published") else NOT_KNOWN
+
+
 # Heading -> the text of a row's cell. What has a number in it is aligned to the right. The interval is that of the EER.
 COLUMNS: dict[str, Callable[[Row], str]] = {
     "System": lambda row: row["system"],
@@ -42,6 +49,7 @@ COLUMNS: dict[str, Callable[[Row], str]] = {
     "Non-targets": lambda row: str(row["num_nontargets"]),
     "EER %": lambda row: f"{100 * row['eer']:.2f}",
     "95 % interval": interval_cell,
+    PUBLISHED: published_cell,
     **{f"minDCF({p})": lambda row, p=p: f"{row['min_dcf'][p]:.4f}" for p in P_TARGETS},
     "minCllr": lambda row: f"{row['min_cllr']:.4f}",
     "Cllr": of_ratios(lambda row: row["cllr"]),
@@ -51,9 +59,25 @@ NUM_TEXT_COLUMNS = 3
 
 
 def results_table(rows: Sequence[Row], title: str) -> str:
-    """'# title', an empty line and the table; one line a row."""
-    cells = [[cell(row) for cell in COLUMNS.values()] for row in rows]
-    return f"# {title}\n\n" + markdown_table(list(COLUMNS), cells, NUM_TEXT_COLUMNS)
+    """'# title', an empty line and the table; one line a row. Below it, where published numbers come from."""
+    with_published = any("published" in row for row in rows)
+    columns = {heading: cell for heading, cell in COLUMNS.items() if heading != PUBLISHED or with_published}
+    cells = [[cell(row) for cell in columns.values()] for row in rows]
+    table = f"# {title}\n\n" + markdown_table(list(columns), cells, NUM_TEXT_COLUMNS)
+    return table + (f"\n{quotations(rows)}" if with_published else "")
+
+
+def quotations(rows: Sequence[Row]) -> str:
+    """A line that says what published numbers are, and for each of them its source and whether it can be compared."""
+    lines = [f"{PUBLISHED}: quoted, not measured here.\n"]
+    for row in rows:
+        if quoted := row.get("published"):
+            reasons = "; ".join(quoted["differs"])
+            lines.append(
+                f"- {row['test_set']}, {row['backend']}: {published_cell(row)} is {quoted['source']} "
+                f"({quoted['remark']}). " + (f"Not comparable: {reasons}.\n" if reasons else "The same config.\n")
+            )
+    return "".join(lines)
 
 
 def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]], num_text_columns: int) -> str:
