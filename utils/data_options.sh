@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # the recipe sets the options, and uses the arrays
 # Sourced by a run.sh that takes prepared data directories: makes arrays of --train-data, --test-data, --enroll-data, --trials.
 #
-# test_sets: the test directories; enroll_sets: for each the one that its enrolled models are in (itself without --enroll-data).
+# train_sets: the training directories; test_sets: the test directories; enroll_sets: for each the one that its enrolled models are in (itself without --enroll-data).
 # trial_lists, list_enroll, list_test: for each trial list its file and its two directories; list_models: where the enrolled
 # side is models, the file that says of which utterances: models_core in the enrolled directory for trials_core-multi, or "".
 _need_directory() {
@@ -11,16 +11,17 @@ _need_directory() {
   fi
 }
 
+IFS=, read -r -a train_sets <<<"$train_data"
 IFS=, read -r -a test_sets <<<"$test_data"
 IFS=, read -r -a enroll_sets <<<"${enroll_data:-$test_data}"
-_need_directory train-data "$train_data"
+for _set in "${train_sets[@]:-}"; do _need_directory train-data "$_set"; done
 for _set in "${test_sets[@]:-}"; do _need_directory test-data "$_set"; done
 for _set in "${enroll_sets[@]:-}"; do _need_directory enroll-data "$_set"; done
 if [ ${#enroll_sets[@]} -ne ${#test_sets[@]} ]; then
   echo "$0: error: --enroll-data has ${#enroll_sets[@]} directories and --test-data ${#test_sets[@]}; give one for each" >&2
   exit 1
 fi
-_same=$(printf '%s\n' "$train_data" "${test_sets[@]}" "${enroll_sets[@]}" | sort -u | sed 's:.*/::' | sort | uniq -d)
+_same=$(printf '%s\n' "${train_sets[@]}" "${test_sets[@]}" "${enroll_sets[@]}" | sort -u | sed 's:.*/::' | sort | uniq -d)
 if [ -n "$_same" ]; then
   echo "$0: error: two data directories are named '${_same%%$'\n'*}'; embeddings go by that name, so rename one" >&2
   exit 1

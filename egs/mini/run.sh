@@ -4,6 +4,9 @@
 #
 # Without --corpus, on speech that espeak-ng speaks here: for trying the machinery, not for claims.
 #   --corpus DIR[,DIR...]  folders of real speech: DIR/wav/<speaker>/<session>/<utterance>.{wav,flac}; all train together
+#   --noise DIR            a folder of noises and rooms, DIR/noise/<class>/*.flac and DIR/rir/*.flac (noise.tsv and rir.tsv may split them):
+#                          then every test set is also tested in a noisy copy
+#   --augment true         with --noise: the training set gets a noisy and a reverberated copy (default false)
 #   --config FILE          the system (default conf/fast_resnet34_dam.yaml)
 #   --loss.margin 0.3      any key of the config on the command line wins over the file; so do --seed 2, --train.steps 500
 #   --stage N              begin with this stage (default 0)
@@ -22,7 +25,7 @@
 #   --cmd CMD              who runs all jobs (default: cmd.sh)
 set -euo pipefail
 stage=0 stop_stage=6
-corpus="" config="" data="" exp="" baseline="" init_from=""
+corpus="" noise="" augment=false config="" data="" exp="" baseline="" init_from=""
 backends=own,lda_cosine,plda,own_as lda_dim=auto top_n=auto seed="" nj=2 ngpu=0 cmd=""
 overrides=()
 . "$(dirname "$0")/path.sh"
@@ -30,7 +33,7 @@ overrides=()
 . stages.sh
 . names.sh
 . backends.sh
-. enter_recipe.sh corpus config data exp baseline init_from
+. enter_recipe.sh corpus noise config data exp baseline init_from
 . ./cmd.sh
 . system_options.sh
 
@@ -38,7 +41,12 @@ espeak=corpus/espeak
 name=$(name_of_folders "${corpus:-$espeak}")
 config=${config:-conf/fast_resnet34_dam.yaml}
 data=${data:-data/$name}
-exp=${exp:-exp/$name/$(name_of_system "$config" "${overrides[@]}")}
+training_set=train
+if [ "$augment" = true ]; then
+  if [ -z "$noise" ]; then usage_error "--augment true needs --noise DIR"; fi
+  training_set=train_augmented
+fi
+exp=${exp:-exp/$name/$(name_of_system "$config" "${overrides[@]}")${training_set#train}}
 baseline=${baseline:-exp/$name/statistics}
 . check_system.sh # evaluation, backend
 use() { if [ "$1" = "$baseline" ]; then use_system "$1" cosine; else use_system "$1" "$backend" "$exp"; fi; }
@@ -60,23 +68,38 @@ if in_stage 1 "data directories and trials -> $data"; then
   prepare_speaker_folders "$corpus" "$data"
   for set in "$data"/*/; do validate_data_dir.sh --no-feats "$set"; done
   check_disjoint_speakers "$data/train" "$data"/test_*/
+  if [ -n "$noise" ]; then
+    prepare_noise_folders "$noise" "$data"
+    for set in "$data"/test_*/; do
+      augment_data_dir --same-names true --noises "$data/noise_test" --rirs "$data/rir_test" "$set" "$data/noisy_$(basename "$set")"
+    done
+    if [ "$augment" = true ]; then
+      augment_data_dir --noises "$data/noise_train" --rirs "$data/rir_train" "$data/train" "$data/train_copies"
+    fi
+  fi
 fi
 
 if [ "$stop_stage" -le 1 ]; then exit 0; fi
 need 1 "$data/train/utt2spk"
 tests=()
-for set in "$data"/test_*/; do tests+=("$(basename "$set")"); done
+for set in "$data"/test_*/; do
+  tests+=("$(basename "$set")")
+  if [ -n "$noise" ]; then tests+=("noisy_$(basename "$set")"); fi
+done
 sets=(train "${tests[@]}")
+made=("${sets[@]}")
+if [ "$augment" = true ]; then made+=(train_copies); fi
 
 if in_stage 2 "features -> $data/*/feats.scp"; then
-  for set in "${sets[@]}"; do
+  for set in "${made[@]}"; do
     make_feats --cmd "$cpu_cmd" --nj "$nj" --config "$config" "${feature_overrides[@]}" "$data/$set"
   done
+  if [ "$augment" = true ]; then combine_data.sh "$data/$training_set" "$data/train" "$data/train_copies"; fi
 fi
 
 if in_stage 3 "train the network -> $exp/final.pt"; then
-  need 2 "$data/train/feats.scp"
-  train --cmd "$gpu_cmd" --ngpu "$ngpu" --config "$config" "${overrides[@]}" "$data/train" "$exp"
+  need 2 "$data/$training_set/feats.scp"
+  train --cmd "$gpu_cmd" --ngpu "$ngpu" --config "$config" "${overrides[@]}" "$data/$training_set" "$exp"
 fi
 
 if in_stage 4 "embeddings -> $exp/embeddings_*; statistics of the features -> $baseline/embeddings_*"; then
@@ -87,7 +110,7 @@ if in_stage 4 "embeddings -> $exp/embeddings_*; statistics of the features -> $b
   done
   embedded=("${sets[@]/#/$data/}")
   if rows_calibrate; then
-    held_out_trials "$exp" "$data/train" "$exp/held_out"
+    held_out_trials "$exp" "$data/$training_set" "$exp/held_out"
     embedded+=("$exp/held_out")
   fi
   for set in "${embedded[@]}"; do

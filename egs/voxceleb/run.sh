@@ -1,83 +1,162 @@
 #!/usr/bin/env bash
-# Usage: run.sh --train-data DIR --test-data DIR[,DIR...] [options] [--<section>.<key> VALUE ...]
-# VoxCeleb: train a network by name, and report its error rates on the lists of VoxCeleb1 (O, E, H).
+# Usage: run.sh --archives DIR | --corpus DIR[,DIR...] | --train-data DIR --test-data DIR[,DIR...]  [options] [--<section>.<key> VALUE ...]
+# VoxCeleb: from the downloaded archives to the error rates of a network, chosen by name, on the lists of VoxCeleb1 (O, E, H).
 #
-# Data directories are prepared beforehand (wav.scp, utt2spk, spk2utt; test directories also trials). Features are written into them.
-#   --train-data DIR          what to train on, say VoxCeleb2's dev part
-#   --test-data DIR[,DIR...]  what to test on; every file trials or trials_<name> in it is a list
-#   --trials FILE[,FILE...]   these lists instead, for one test directory
-#   --config FILE             the system (default conf/fast_resnet34_dam.yaml)
+# The speech:
+#   --archives DIR            the archives as they are downloaded: vox1_dev_wav_parta?, vox1_test_wav.zip, vox2_dev_aac_parta?, ...
+#   --corpus DIR[,DIR...]     or VoxCeleb unpacked, in any of the usual layouts
+#   --lists DIR               trial lists and metadata (default <storage>/voxceleb_lists, where stage 0 downloads them)
+#   --train vox1|vox2         whose development part trains (default vox2)
+#   --eval o,e,h              lists to test on (default o,e,h; with --train vox1 only o, because E and H test its speakers)
+#   --storage DIR             where archives are unpacked, audio is decoded and lists are downloaded (default corpora)
+#   --data DIR                data directories (default data)
+#   --pipes true              m4a is not decoded once and for all, but whenever it is read, by a pipe in wav.scp (default false)
+#   --checksums FILE          MD5 of the archives; none: they are not checked (default local/checksums.md5 of the repository)
+#   --list-table FILE         how many trials the lists have (default local/voxceleb_lists.tsv of the repository)
+#   --train-data DIR, --test-data DIR[,DIR...]  or prepared data directories; every file trials or trials_<name> in the latter is a list
+#   --trials FILE[,FILE...]   these lists instead, for one --test-data
+# Augmentation of the training set, off unless one of these is given: a copy of every utterance for each kind
+#   --musan DIR|download      noise, music and babble
+#   --rirs DIR|download       rooms
+#   --speeds 0.9,1.1          speeds; at another speed a speaker is another one
+#   --num-augmented N         only so many copies, drawn from all
+# The system:
+#   --config FILE             the system (default conf/fast_resnet34_dam.yaml); --system FILE is the same
 #   --loss.margin 0.3         any key of the config on the command line wins over the file; so do --seed 2, --batch.size 64
 #   --backends NAME,...       rows of the table (default own): own is what the config names; cosine, euclidean, lda_cosine, plda; behind
 #                             each _z, _t, _s or _as: normalised by scores against the training speakers; calibrated_own
 #   --lda-dim N               dimensions that lda_cosine and plda keep (default auto: as many as there are, at most 200)
 #   --top-n N                 training speakers that normalise with _as, those that score highest (default auto: 300, at most a third)
-#   --stage N                 begin with this stage (default 0)
-#   --stop-stage M            end with this one (default 6)
-#   --exp DIR                 the trained system (default exp/<training set>/<config and what the command line changes>)
 #   --init-from EXP           another trained system, whose network this one starts from: softmax first, then contrastive
-#   --seed N                  the one seed of everything random in training
-#   --nj N                    jobs at once for features and embeddings (default 16)
+#   --seed N                  the one seed of everything random
+#   --exp DIR                 the trained system (default exp/<training set>/<config and what the command line changes>)
+# The run:
+#   --stage N                 begin with this stage (default 0)
+#   --stop-stage M            end with this one (default 7)
+#   --nj N                    jobs at once for decoding, features and embeddings (default 16)
 #   --ngpu N                  GPUs to train on (default 1; 0: the CPU)
 #   --cmd CMD                 who runs all jobs (default: cmd.sh)
 set -euo pipefail
-stage=0 stop_stage=6
-train_data="" test_data="" trials="" config="" exp="" init_from=""
-backends=own lda_dim=auto top_n=auto seed="" nj=16 ngpu=1 cmd=""
+stage=0 stop_stage=7
+archives="" corpus="" lists="" train=vox2 eval="" storage=corpora data=data pipes=false checksums="" list_table=""
+train_data="" test_data="" trials="" musan="" rirs="" speeds="" num_augmented=""
+config="" system="" exp="" init_from="" backends=own lda_dim=auto top_n=auto seed="" nj=16 ngpu=1 cmd=""
 overrides=()
 . "$(dirname "$0")/path.sh"
 . parse_options.sh
 . stages.sh
 . names.sh
 . backends.sh
-. enter_recipe.sh train_data test_data trials config exp init_from
+if [ "$checksums" != none ]; then set -- checksums; fi
+. enter_recipe.sh archives corpus lists storage data list_table train_data test_data trials musan rirs config system exp init_from "$@"
 . ./cmd.sh
 . system_options.sh
 
-config=${config:-conf/fast_resnet34_dam.yaml}
-
-if in_stage 0 "corpora"; then
-  echo "nothing to do: prepared data directories are expected (--train-data, --test-data)" >&2
+config=${config:-${system:-conf/fast_resnet34_dam.yaml}}
+case $train in
+  vox1) eval=${eval:-o} ;;
+  vox2) eval=${eval:-o,e,h} ;;
+  *)
+    echo "$0: error: --train takes vox1 or vox2, not '$train'; other training sets are given with --train-data" >&2
+    exit 1
+    ;;
+esac
+if [ -n "$train_data$test_data" ]; then prepared=true; else prepared=false; fi
+if [ "$prepared" = false ]; then
+  lists=${lists:-$storage/voxceleb_lists}
+  IFS=, read -r -a roots <<<"${corpus:-$storage/unpacked}"
+  train_data=$data/${train}_dev
+  if [[ $eval == *o* ]]; then test_data=$data/vox1_o; fi
+  if [[ $eval == *[eh]* ]]; then test_data+=${test_data:+,}$data/vox1; fi
 fi
-if [ "$stop_stage" -eq 0 ]; then exit 0; fi
-. data_options.sh # test_sets, lists, list_test
-exp=${exp:-exp/$(basename "$train_data")/$(name_of_system "$config" "${overrides[@]}")}
-
-if in_stage 1 "check the data directories"; then
-  for set in "$train_data" "${test_sets[@]}"; do validate_data_dir.sh --no-feats "$set"; done
+augmentation=() network_data=$train_data
+if [ -n "$musan" ]; then augmentation+=(--noises "$data/musan_noise" --music "$data/musan_music" --babble "$data/musan_speech"); fi
+if [ -n "$rirs" ]; then augmentation+=(--rirs "$data/rirs"); fi
+if [ -n "$speeds" ]; then augmentation+=(--speeds "$speeds"); fi
+if [ ${#augmentation[@]} -gt 0 ]; then
+  network_data=$data/$(basename "$train_data")${musan:+_musan}${rirs:+_rirs}${speeds:+_$speeds}${num_augmented:+_$num_augmented}
+  augmentation+=(--seed "${seed:-1}" ${num_augmented:+--number "$num_augmented"})
 fi
+copies=${network_data}_copies
+
+if in_stage 0 "corpora -> $storage"; then
+  if [ "$prepared" = true ]; then
+    echo "nothing to do: the data directories are prepared" >&2
+  elif [ -n "$archives" ]; then
+    unpack_voxceleb ${checksums:+--checksums "$checksums"} "$archives" "$storage/unpacked"
+  elif [ ! -d "${roots[0]}" ]; then
+    echo "$0: error: where is the speech? Give --archives, --corpus, or --train-data and --test-data (see --help)" >&2
+    exit 1
+  fi
+  if [ "$prepared" = false ] && [ "$lists" = "$storage/voxceleb_lists" ]; then download_corpus voxceleb_lists "$storage"; fi
+fi
+
+if in_stage 1 "m4a -> $storage/decoded"; then
+  if [ "$prepared" = true ] || [ "$pipes" = true ]; then
+    echo "nothing to do" >&2
+  else
+    need 0 "${roots[@]}"
+    for root in "${roots[@]}"; do decode_audio --cmd "$cpu_cmd" --nj "$nj" "$root" "$storage/decoded/$(basename "$root")"; done
+  fi
+fi
+
+if in_stage 2 "data directories and trials -> $data"; then
+  if [ "$prepared" = true ]; then
+    IFS=, read -r -a sets <<<"$train_data,$test_data"
+    for set in "${sets[@]}"; do validate_data_dir.sh --no-feats "$set"; done
+  else
+    need 0 "${roots[@]}" "$lists"
+    if [ "$pipes" = false ] && [ -d "$storage/decoded" ]; then roots+=("$storage/decoded"); fi
+    all_roots=$(printf ',%s' "${roots[@]}")
+    prepare_voxceleb --metadata "$lists/vox1_meta.csv,$lists/vox2_meta.csv" --pipes "$pipes" "${all_roots#,}" "$data"
+    prepare_voxceleb_trials ${list_table:+--table "$list_table"} --lists "$eval" "$lists" "$data/vox1_dev,$data/vox1_test" "$data"
+  fi
+  if [ -n "$musan" ]; then prepare_musan "$musan" "$data"; fi
+  if [ -n "$rirs" ]; then prepare_rirs "$rirs" "$data"; fi
+  if [ ${#augmentation[@]} -gt 0 ]; then augment_data_dir "${augmentation[@]}" "$train_data" "$copies"; fi
+fi
+if [ "$stop_stage" -le 2 ]; then exit 0; fi
+
+. data_options.sh # test_sets, trial_lists, list_test
+exp=${exp:-exp/$(basename "$network_data")/$(name_of_system "$config" "${overrides[@]}")}
 . check_system.sh                   # evaluation, backend
 use_system "$exp" "$backend" "$exp" # rows
 if rows_learn; then embedded=("$train_data" "${test_sets[@]}"); else embedded=("${test_sets[@]}"); fi
 if rows_calibrate; then embedded+=("$exp/held_out"); fi
 check_disjoint_speakers "$train_data" "${test_sets[@]}"
 
-if in_stage 2 "features -> feats.scp in each data directory"; then
-  for set in "$train_data" "${test_sets[@]}"; do
-    make_feats --cmd "$cpu_cmd" --nj "$nj" --config "$config" "${feature_overrides[@]}" "$set"
+sets=("$train_data" "${test_sets[@]}")
+if [ "$network_data" != "$train_data" ]; then sets+=("$copies"); fi
+if in_stage 3 "features -> feats.scp in each data directory"; then
+  for set in "${sets[@]}"; do
+    make_feats --cmd "$cpu_cmd" --nj "$nj" --config "$config" --allow-pipes "$pipes" "${feature_overrides[@]}" "$set"
   done
+  if [ "$network_data" != "$train_data" ]; then combine_data.sh "$network_data" "$train_data" "$copies"; fi
 fi
 
-if in_stage 3 "train the network -> $exp/final.pt"; then
-  need 2 "$train_data/feats.scp"
-  train --cmd "$gpu_cmd" --ngpu "$ngpu" --config "$config" "${overrides[@]}" "$train_data" "$exp"
+if in_stage 4 "train the network -> $exp/final.pt"; then
+  need 3 "$network_data/feats.scp"
+  train --cmd "$gpu_cmd" --ngpu "$ngpu" --config "$config" "${overrides[@]}" "$network_data" "$exp"
 fi
 
-if in_stage 4 "embeddings -> $exp/embeddings_*"; then
-  need 3 "$exp/final.pt"
-  if rows_calibrate; then held_out_trials "$exp" "$train_data" "$exp/held_out"; fi
+if in_stage 5 "embeddings -> $exp/embeddings_*"; then
+  need 4 "$exp/final.pt"
+  if rows_calibrate; then held_out_trials "$exp" "$network_data" "$exp/held_out"; fi
   for set in "${embedded[@]}"; do
-    need 2 "$set/feats.scp"
+    need 3 "$set/feats.scp"
     extract_embeddings --cmd "$embed_cmd" --nj "$nj" --ngpu "$embed_gpu" --evaluation "$evaluation" "$exp" "$set" "$exp/embeddings_$(basename "$set")"
   done
 fi
 
-if in_stage 5 "back-ends, and scores by each -> $exp/scores_*"; then
-  for set in "${embedded[@]}"; do need 4 "$exp/embeddings_$(basename "$set")"; done
+if in_stage 6 "back-ends, and scores by each -> $exp/scores_*"; then
+  for set in "${embedded[@]}"; do need 5 "$exp/embeddings_$(basename "$set")"; done
   train_backends "$train_data"
-  for i in "${!lists[@]}"; do score_by_rows "$train_data" "${lists[i]}" "${list_test[i]}" "${list_test[i]}"; done
+  for i in "${!trial_lists[@]}"; do
+    score_by_rows "$train_data" "${trial_lists[i]}" "${list_enroll[i]}" "${list_test[i]}" "${list_models[i]}"
+  done
 fi
 
-if in_stage 6 "results -> $exp/results"; then
-  report "$exp"
+if in_stage 7 "results -> $exp/results"; then
+  report --published published.tsv --published-as "$(basename "$config" .yaml),$train" "$exp"
+  fill_results --published published.tsv RESULTS.md "$exp"
 fi

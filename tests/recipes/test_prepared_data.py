@@ -81,7 +81,7 @@ def test_voxceleb_reports_each_list_by_every_back_end(prepared, voxceleb):
     assert found == set(itertools.product(["test", "test_some"], ["cosine", "plda", "plda_as"]))
 
 
-@pytest.mark.parametrize("stage", range(7))
+@pytest.mark.parametrize("stage", range(8))
 def test_a_stage_of_voxceleb_alone_redoes_nothing(prepared, voxceleb, stage):
     def made() -> dict[Path, int]:
         files = [path for path in prepared.rglob("*") if path.is_file() and "log" not in path.parts]
