@@ -41,6 +41,7 @@ from spk.errors import InputError
 log = logging.getLogger(__name__)
 
 LIST_TABLE = Path(__file__).resolve().parents[2] / "local" / "voxceleb_lists.tsv"
+HOW_TO_GET_LISTS = "local/download_corpus voxceleb_lists DIR gets them"
 # What a preparation makes. Later steps add features to the sources; the test sets need not be made again for that.
 PREPARED_FILES = [name for name in (*UTTERANCE_FILES, *RECORDING_FILES, *SPEAKER_FILES) if name not in FEATURE_FILES]
 
@@ -69,16 +70,12 @@ def main() -> None:
     if not names:
         raise InputError("--lists names no list")
     if not options.list_dir.is_dir():
-        raise InputError(f"{options.list_dir}: no such folder of trial lists; {how_to_get_lists(options.list_dir)}")
+        raise InputError(f"{options.list_dir}: no such folder of trial lists; {HOW_TO_GET_LISTS}")
 
     table = read_list_table(options.table)
     paths = find_lists(choose_lists(table, names), options.list_dir)
     sources = find_sources([Path(source) for source in options.sources.split(",") if source])
     prepare(options.data_dir, table, paths, sources)
-
-
-def how_to_get_lists(list_dir: Path) -> str:
-    return f"`local/download_corpus voxceleb_lists {list_dir}` gets them"
 
 
 def find_lists(lists: Sequence[PublishedList], list_dir: Path) -> dict[PublishedList, Path]:
@@ -88,15 +85,17 @@ def find_lists(lists: Sequence[PublishedList], list_dir: Path) -> dict[Published
     for one in missing:
         log.error("%s: no such file; it is list %s", list_dir / one.files[0], one.name)
     if missing:
-        raise InputError(f"{len(missing)} of {len(lists)} lists are missing; {how_to_get_lists(list_dir)}")
+        raise InputError(f"{len(missing)} of {len(lists)} lists are missing; {HOW_TO_GET_LISTS}")
     return {one: path for one, path in paths.items() if path is not None}
 
 
 def find_sources(sources: Sequence[Path]) -> list[Path]:
     """The data directories that are there: who tests on O only has perhaps no vox1_dev. Raises: InputError for none."""
+    if not sources:
+        raise InputError("SOURCE_DATA[,SOURCE_DATA...] names no data directory")
     there = [source for source in sources if source.is_dir()]
     if not there:
-        raise InputError(f"{', '.join(map(str, sources)) or 'SOURCE_DATA'}: no such data directory; make it first")
+        raise InputError(f"{', '.join(map(str, sources))}: no such data directory; make it first")
     for source in sources:
         if source not in there:
             log.info("%s: not there, so none of its utterances is in the lists' data directories", source)
@@ -171,8 +170,8 @@ def read_list(one: PublishedList, path: Path, utt2spk_of: Mapping[Path, Mapping[
     if unknown:
         raise InputError(
             f"{path}: {len(unknown)} of its {len(trials.utterances)} utterances are not in "
-            f"{', '.join(map(str, utt2spk_of))}: {first_names(sorted(unknown))} (name all data directories of VoxCeleb1, "
-            "and see what local/prepare_voxceleb left out)"
+            f"{', '.join(map(str, utt2spk_of))}: {first_names(sorted(unknown))} (name all data directories of "
+            "VoxCeleb1, and see what local/prepare_voxceleb left out)"
         )
     repeated = trials.num_repeated()
     log.info(
@@ -181,7 +180,7 @@ def read_list(one: PublishedList, path: Path, utt2spk_of: Mapping[Path, Mapping[
         len(trials),
         trials.is_target.sum(),
         len(trials.utterances),
-        f"; {repeated} lines repeat an earlier pair and stay, as published" if repeated else "",
+        f"; lines that repeat an earlier pair, and stay: {repeated}" if repeated else "",
     )
     return trials
 

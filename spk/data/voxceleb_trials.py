@@ -14,7 +14,7 @@ from spk.data.trials import Trials, read_trials
 from spk.errors import InputError
 
 # The video's id may hold dashes and underscores; the first release had names and one folder less.
-VOXCELEB_PATH = re.compile(r"(id\d{5})/([^/]+)/([^/]+)\.wav")
+VOXCELEB_PATH = re.compile(r"(id\d{5})/([\w-]+)/([\w-]+)\.wav", re.ASCII)
 PATH_OF_FIRST_RELEASE = re.compile(r"[^/]+/[^/]{11}_\d{7}\.wav")
 TABLE_HEADER = ["list", "file", "trials", "target trials"]
 
@@ -141,5 +141,5 @@ def refuse_contradicted_labels(path: str | os.PathLike[str], trials: Trials, spe
         kind, others = ("target", "two speakers") if trials.is_target[line] else ("nontarget", "one speaker")
         raise InputError(
             f"{path}:{line + 1}: '{trials.names(line)}' is a {kind} trial, but has utterances of {others}; "
-            f"{contradicted.size} labels contradict the speakers' ids"
+            f"labels that contradict the speakers' ids: {contradicted.size}"
         )
