@@ -90,6 +90,10 @@ def write_part(target: Path, part: Part) -> None:
         write_table(target / f"models_{enrolment}", {model: " ".join(names) for model, names in models.items()})
     for condition, trials in part.trials.items():
         write_trials(target / f"trials_{condition}", trials)
+    for key in part.path.glob("keys/**/*-*.lst"):
+        condition = key.name.removesuffix(".lst")
+        if condition not in part.trials:  # a list that was asked for in an earlier call
+            (target / f"trials_{condition}").unlink(missing_ok=True)
     checks = Checks(skip=frozenset(FEATURE_FILES), files_exist=False)
     findings, _ = validate_data_dir(target, checks)
     if findings.count:

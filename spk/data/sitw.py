@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from numpy.typing import NDArray
 
 from spk.data.audio import OVERSHOOT
 from spk.data.data_dir import first_names
@@ -53,9 +54,13 @@ class Speakers:
     of_recording: dict[str, list[str]]
     genders: dict[str, str]
 
+    def all_of(self, recording: str) -> list[str]:
+        """One that meta.lst does not know is its own speaker's."""
+        return self.of_recording.get(recording, [recording])
+
     def first_of(self, recording: str) -> str:
-        """Whose the recording is; one that meta.lst does not know is its own speaker's."""
-        return self.of_recording.get(recording, [recording])[0]
+        """Whose the recording is."""
+        return self.all_of(recording)[0]
 
 
 @dataclass
@@ -381,48 +386,39 @@ def compare_with_speakers(
     enrolled, enroll = np.unique(trials.enroll, return_inverse=True)
     tested, test = np.unique(trials.test, return_inverse=True)
     names = trials.utterances
-    recordings_enrolled = [[piece.recording for piece in models[names[index]]] for index in enrolled.tolist()]
-    recordings_tested = [[recording_of(names[index])] for index in tested.tolist()]
-    is_same = share_a_speaker(recordings_enrolled, recordings_tested, speakers)[enroll, test]
+    enrolled_speakers = [
+        [speakers.first_of(piece.recording) for piece in models[names[index]]] for index in enrolled.tolist()
+    ]
+    tested_speakers = [speakers.all_of(recording_of(names[index])) for index in tested.tolist()]
+    is_same = share_a_speaker(enrolled_speakers, tested_speakers)[enroll, test]
     for is_target, label, word in ((True, "tgt", "different speakers"), (False, "imp", "the same speaker")):
         contradicting = np.flatnonzero((trials.is_target == is_target) & (is_same != is_target))
         if contradicting.size:
             total = np.count_nonzero(trials.is_target == is_target)
             first = contradicting[0]
             part.remarks.append(
-                f"{key}: {contradicting.size} of {total} {label} trials are of {word} by meta.lst, and keep their label; "
-                f"the first in line {first + 1}, '{trials.names(first)}'"
+                f"{key}: {contradicting.size} of {total} {label} trials are of {word} by meta.lst and keep their label, the "
+                f"first in line {first + 1}, '{trials.names(first)}'"
             )
 
 
-def share_a_speaker(
-    enrolled: Sequence[Sequence[str]], tested: Sequence[Sequence[str]], speakers: Speakers
-) -> np.ndarray:
-    """[E, T] whether one of the recordings of the one has a speaker in common with one of the other."""
-    column_of: dict[str, int] = {}
-
-    def has_speaker(groups: Sequence[Sequence[str]]) -> list[list[int]]:
-        return [
-            [
-                column_of.setdefault(speaker, len(column_of))
-                for recording in group
-                for speaker in speakers.of_recording.get(recording, [recording])
-            ]
-            for group in groups
-        ]
-
-    columns = [has_speaker(enrolled), has_speaker(tested)]
-    tables = [np.zeros((len(side), len(column_of)), np.float32) for side in columns]
-    for table, side in zip(tables, columns, strict=True):
-        for row, chosen in enumerate(side):
-            table[row, chosen] = 1
+def share_a_speaker(enrolled: Sequence[Sequence[str]], tested: Sequence[Sequence[str]]) -> NDArray[np.bool_]:
+    """[E, T] whether one of the speakers of the one is one of the other's."""
+    names = {speaker for side in (enrolled, tested) for group in side for speaker in group}
+    column_of = dict(zip(names, range(len(names)), strict=True))
+    tables = []
+    for side in (enrolled, tested):
+        table = np.zeros((len(side), len(names)), np.float32)
+        for row, group in enumerate(side):
+            table[row, [column_of[speaker] for speaker in group]] = 1
+        tables.append(table)
     return tables[0] @ tables[1].T > 0
 
 
 def add_genders(part: Part, speakers: Speakers) -> None:
     """spk2gender, and remarks on recordings of unknown speakers, and of several."""
     unknown = [recording for recording in part.data.wav if recording not in speakers.of_recording]
-    several = [recording for recording in part.data.wav if len(speakers.of_recording.get(recording, [])) > 1]
+    several = [recording for recording in part.data.wav if len(speakers.all_of(recording)) > 1]
     names = part.data.speakers()
     part.data.genders = {name: speakers.genders[name] for name in names if name in speakers.genders}
     meta = part.path / "keys" / "meta.lst"
