@@ -105,7 +105,7 @@ def list_speakers(
     for writer in writers.values():
         writer.add_facts()
     if unknown.count:
-        log.info("speakers who are not in the metadata, placed by the names of their folders, %s", unknown)
+        log.info("speakers who are not in the metadata, placed by the names of their folders: %s", unknown)
     return writers, remarks
 
 
@@ -115,19 +115,19 @@ def refuse_encoded(remarks: Remarks, roots: list[str], pipes: bool) -> None:
         source = next(root for root in roots if Path(first).is_relative_to(os.path.abspath(root)))  # noqa: PTH100
         raise InputError(
             f"{first}: is not decoded ({remarks.encoded.count:,} files in all); run `decode_audio {source} DEST` and "
-            "give DEST instead, or let --pipes true decode whenever they are read"
+            "give DEST in place of what was decoded, or let --pipes true decode whenever they are read"
         )
 
 
 def say_what_was_met(remarks: Remarks, pipes: bool) -> None:
     if remarks.no_audio.count:
-        log.info("left out, files that are no recording in <video>/, %s", remarks.no_audio)
+        log.info("left out, as they are no recordings in a video's folder: %s", remarks.no_audio)
     if remarks.empty.count:
-        log.info("empty folders, %s", remarks.empty)
+        log.info("empty folders: %s", remarks.empty)
     if remarks.decoded_twin.count:
-        log.info("files whose decoded copy is taken instead, %s", remarks.decoded_twin)
+        log.info("of recordings that are here twice, the decoded ones are taken instead of %s", remarks.decoded_twin)
     if remarks.encoded.count:
-        log.info("decoded by ffmpeg whenever they are read (make_feats --allow-pipes true), %s", remarks.encoded)
+        log.info("decoded by ffmpeg whenever they are read (make_feats --allow-pipes true): %s", remarks.encoded)
         if shutil.which("ffmpeg") is None:
             log.info("ffmpeg is not installed here; machines that read the audio need it (apt-get install ffmpeg)")
 

@@ -49,7 +49,7 @@ class Tally:
             self.first.append(name)
 
     def __str__(self) -> str:
-        return f"{self.count:,}: {', '.join(self.first)}{', ...' * (self.count > len(self.first))}"
+        return f"{self.count:,} ({', '.join(self.first)}{', ...' * (self.count > len(self.first))})"
 
 
 @dataclass
@@ -96,9 +96,14 @@ def around(root: str) -> Home:
 
 
 def part_in_name(name: str) -> str:
-    """'dev' for dev or vox1_dev_wav, 'test' likewise; '' for a name that tells neither or both."""
-    parts = set(re.split(r"[^a-z]+", name.lower())) & set(PARTS)
-    return parts.pop() if len(parts) == 1 else ""
+    """'dev' for dev, dev_wav or vox1_dev_wav, 'test' likewise; '' for names that tell neither or both.
+
+    A folder called test_corpora, say, is none of VoxCeleb's and tells nothing.
+    """
+    words = set(re.findall(r"[a-z]+", name.lower()))
+    parts = words & set(PARTS)
+    of_voxceleb = words & {"vox", "voxceleb"} or words <= {*PARTS, "wav", "aac", "flac"}
+    return parts.pop() if len(parts) == 1 and of_voxceleb else ""
 
 
 def speakers_below(folder: Home, levels: int) -> Iterator[tuple[str, Home]]:
