@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,6 +78,22 @@ class UnknownModels(InputError):
     def __init__(self, models: list[str]) -> None:
         super().__init__(f"has no line for {len(models)} models ({first_names(models)})")
         self.models = models
+
+
+def values_of_models(models: Models, value_of: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """{model: what a table of utterances says of all that it has}, and the models of whose utterances it says unlike.
+
+    A model with utterances that the table does not know is in neither.
+    """
+    values = [value_of.get(utterance) for utterance in models.utterances]
+    found, mixed = {}, []
+    for name, start, end in zip(models.names, models.starts.tolist(), models.starts[1:].tolist(), strict=False):
+        said = {values[member] for member in models.members[start:end].tolist()}
+        if len(said - {None}) > 1:
+            mixed.append(name)
+        elif None not in said:
+            found[name] = said.pop()
+    return found, mixed
 
 
 def read_models(path: str | os.PathLike[str]) -> Models:

@@ -32,6 +32,7 @@ from spk.data.files import write_json
 from spk.data.scores import write_scores
 from spk.data.trials import read_trials
 from spk.errors import InputError
+from spk.report.speakers import enroll_models_of
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +81,7 @@ def main() -> None:
         "backend": label,
         "calibration_dir": options.calibration_dir,
         "scores": options.scores,
+        "enroll_models": options.enroll_models or enroll_models_of(options.scores[0]) or None,
         "num_trials": len(trials),
         "num_targets": int(trials.is_target.sum()),
         "num_utterances": len(trials.utterances),

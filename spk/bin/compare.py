@@ -3,7 +3,8 @@
 Usage: python3 -m spk.bin.compare [options] SCORES_A SCORES_B TRIALS
 Files as of python3 -m spk.bin.metrics. For each number: A's, B's, their difference B - A (negative: B is better), its
 95 % interval and the two-sided p-value of 'no difference', both by resampling speakers (docs/metrics.md).
-  --utt2spk FILE[,FILE]   who speaks each utterance (utt2spk beside TRIALS)
+  --utt2spk FILE[,FILE]   who speaks each utterance (utt2spk beside TRIALS, and beside the models)
+  --enroll-models FILE    the utterances of the models that TRIALS names (as SCORES_A.json says)
   --draws N               how often to resample (1000)
   --seed N                of the resampling (1)
   --json FILE             write the numbers there, too; rates as fractions
@@ -14,13 +15,14 @@ from __future__ import annotations
 from typing import Any
 
 from spk.bin.command import command
-from spk.bin.trial_speakers import parse_options, speakers_of_trials
+from spk.bin.trial_speakers import find_speakers, parse_options
 from spk.data.files import write_json
 from spk.data.scores import read_scores, scores_of_trials
 from spk.data.trials import read_trials
 from spk.errors import InputError
 from spk.metrics.json_numbers import without_infinities
 from spk.metrics.paired import compare
+from spk.report.speakers import enroll_models_of
 
 LABELS = {"eer": "EER, %", "min_dcf": "minDCF", "min_cllr": "minCllr", "cllr": "Cllr", "act_dcf": "actDCF"}
 
@@ -33,7 +35,8 @@ def main() -> None:
         scores_of_trials(trials, read_scores(path), options.trials, path)
         for path in (options.scores_a, options.scores_b)
     ]
-    speakers = speakers_of_trials(options.utt2spk, options.trials, trials)
+    enroll_models = options.enroll_models or enroll_models_of(options.scores_a)
+    speakers = find_speakers(options.utt2spk, options.trials, trials, enroll_models)
     if speakers is None:
         raise InputError(f"{options.trials}: the test needs the speakers of its utterances; give --utt2spk")
     result = compare(*systems, trials.is_target, *speakers, num_draws=options.draws, seed=options.seed)

@@ -5,7 +5,9 @@ SCORES has a line 'enroll test score' for every trial, in any order; TRIALS has 
 VoxCeleb's '1|0 enroll test'. The scores must cover the trials exactly. Cllr and actDCF read the scores as natural-log
 likelihood ratios, so they say something of calibrated scores only. docs/metrics.md says what each number means.
   --utt2spk FILE[,FILE]   who speaks each utterance: 95 % intervals, by resampling speakers
-                          (utt2spk beside TRIALS, if it is there)
+                          (utt2spk beside TRIALS and beside the models, where these are there)
+  --enroll-models FILE    'model utterance utterance ...' lines: the models that TRIALS names, whose speakers are those
+                          of their utterances (those that score was given, as SCORES.json says)
   --draws N               how often to resample (1000)
   --seed N                of the resampling (1)
   --groups FILE           'utterance group' lines, as utt2gender: the same numbers of the trials within each group, too
@@ -21,8 +23,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spk.backend.models import read_models, values_of_models
 from spk.bin.command import command
-from spk.bin.trial_speakers import parse_options, read_tables, speakers_of_trials
+from spk.bin.trial_speakers import find_speakers, parse_options
 from spk.data.files import write_json
 from spk.data.scores import read_scores, scores_of_trials
 from spk.data.trials import Trials, read_trials
@@ -31,6 +34,7 @@ from spk.metrics.error_rates import error_rates
 from spk.metrics.json_numbers import without_infinities
 from spk.metrics.speaker_bootstrap import bootstrap
 from spk.metrics.summary import summary
+from spk.report.speakers import enroll_models_of, read_tables
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +46,9 @@ def main() -> None:
     options = parse_options("metrics", __doc__, ["groups", "json"], ["scores", "trials"])
     trials = read_trials(options.trials)
     values = scores_of_trials(trials, read_scores(options.scores), options.trials, options.scores)
-    speakers = speakers_of_trials(options.utt2spk, options.trials, trials)
-    group_of = read_groups(options.groups, trials) if options.groups else {}
+    enroll_models = options.enroll_models or enroll_models_of(options.scores)
+    speakers = find_speakers(options.utt2spk, options.trials, trials, enroll_models)
+    groups = read_groups(options.groups, trials, enroll_models) if options.groups else ({}, {})
 
     def measure(chosen: NDArray[np.bool_]) -> dict[str, Any]:
         some, is_target = values[chosen], trials.is_target[chosen]
@@ -56,28 +61,37 @@ def main() -> None:
     result = measure(np.ones(len(trials), dtype=bool))
     print(table(result))
     if options.groups:
-        result["groups"], result["num_trials_outside_groups"] = measure_groups(
-            options.groups, group_of, trials, measure
-        )
+        result["groups"], result["num_trials_outside_groups"] = measure_groups(options.groups, *groups, trials, measure)
     if options.json:
         write_json(options.json, without_infinities(result), allow_nan=False)
 
 
-def read_groups(path: str, trials: Trials) -> dict[str, str]:
-    """{utterance: group}. Raises: InputError when no utterance of the trials has a group."""
-    group_of = read_tables(path)
+def read_groups(path: str, trials: Trials, enroll_models: str) -> tuple[dict[str, str], dict[str, str]]:
+    """{utterance or model: group} of the enrolled side and {utterance: group} of the tests.
+
+    A model has the group that all its utterances have. Raises: InputError when no utterance of the trials has a group.
+    """
+    group_of = read_tables(path.split(","))
     if group_of.keys().isdisjoint(trials.utterances):
         raise InputError(f"{path}: has no group of any utterance in the trials; its lines are 'utterance group'")
-    return group_of
+    of_models = values_of_models(read_models(enroll_models), group_of)[0] if enroll_models else {}
+    return {**group_of, **of_models}, group_of
 
 
 def measure_groups(
-    path: str, group_of: Mapping[str, str], trials: Trials, measure: Callable[[NDArray[np.bool_]], dict[str, Any]]
+    path: str,
+    enroll_group_of: Mapping[str, str],
+    test_group_of: Mapping[str, str],
+    trials: Trials,
+    measure: Callable[[NDArray[np.bool_]], dict[str, Any]],
 ) -> tuple[dict[str, Any], int]:
     """Print and return the numbers of the trials within each group, and how many trials are within none."""
-    names = sorted({group_of[name] for name in trials.utterances if name in group_of})
-    groups = np.array([names.index(group_of[name]) if name in group_of else -1 for name in trials.utterances])
-    enroll, test = groups[trials.enroll], groups[trials.test]
+    tables = (enroll_group_of, test_group_of)
+    names = sorted({table[name] for table in tables for name in trials.utterances if name in table})
+    groups = [
+        np.array([names.index(table[name]) if name in table else -1 for name in trials.utterances]) for table in tables
+    ]
+    enroll, test = groups[0][trials.enroll], groups[1][trials.test]
     results = {}
     for index, name in enumerate(names):
         chosen = (enroll == index) & (test == index)
@@ -92,7 +106,8 @@ def measure_groups(
     across, without = np.count_nonzero((enroll != test) & (enroll >= 0) & (test >= 0)), (enroll < 0) | (test < 0)
     print(f"\nin no group    {across} trials across groups, {np.count_nonzero(without)} of an utterance without group")
     if without.any():
-        log.warning("%s: no group for %d of %d utterances", path, np.count_nonzero(groups < 0), len(groups))
+        lacking = np.union1d(trials.enroll[enroll < 0], trials.test[test < 0])
+        log.warning("%s: no group for %d of %d utterances", path, len(lacking), len(trials.utterances))
     return results, int(across + np.count_nonzero(without))
 
 

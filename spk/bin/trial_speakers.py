@@ -7,23 +7,20 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from spk.bin.command import argument_parser
 from spk.bin.whole_number import whole_number
-from spk.data.data_dir import read_table
-from spk.data.trials import Trials, trial_speakers
+from spk.data.trials import Trials
 from spk.errors import InputError
+from spk.report.speakers import Speakers, speaker_tables, speakers_of_trials
 from spk.schema import Range
 
 log = logging.getLogger(__name__)
 
 
 def parse_options(prog: str, description: str, options: Sequence[str], positions: Sequence[str]) -> argparse.Namespace:
-    """The command line of a command whose --help is its docstring: `options` beside --utt2spk, --draws and --seed."""
+    """The command line of a command whose --help is its docstring: `options` beside those that all of them have."""
     parser = argument_parser(prog, description, usage=argparse.SUPPRESS)
-    for option in ("utt2spk", *options):
+    for option in ("utt2spk", "enroll-models", *options):
         parser.add_argument(f"--{option}", default="", help=argparse.SUPPRESS)
     for option, default in (("draws", "1000"), ("seed", "1")):
         parser.add_argument(f"--{option}", default=default, help=argparse.SUPPRESS)
@@ -35,37 +32,24 @@ def parse_options(prog: str, description: str, options: Sequence[str], positions
     return given
 
 
-def speakers_of_trials(
-    files: str, trials_path: str, trials: Trials
-) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
-    """The speakers of both sides of every trial, by the tables `files` (commas between them), or utt2spk beside TRIALS.
+def find_speakers(files: str, trials_path: str, trials: Trials, enroll_models: str) -> Speakers | None:
+    """The speakers of both sides of every trial, by the tables `files` (commas between them), or else by utt2spk beside
+    TRIALS and beside the models that the enrolled side names.
 
-    None, after saying why, if no tables are given and the one beside TRIALS is missing or does not know its utterances.
+    None, after saying why, if no tables are given and these are missing or do not know the utterances.
     Raises: InputError if given tables lack an utterance, contradict each other or the labels of the trials.
     """
     if files:
         try:
-            return trial_speakers(trials, read_tables(files))[:2]
+            return speakers_of_trials(trials, files.split(","), enroll_models)
         except InputError as error:
             raise InputError(f"{trials_path}: {error} ({files})") from None
-    beside = Path(trials_path).with_name("utt2spk")
-    if not beside.exists():
-        log.warning("no intervals: no --utt2spk, and no %s", beside)
+    tables = speaker_tables(trials_path, enroll_models)
+    if not tables:
+        log.warning("no intervals: no --utt2spk, and no %s", Path(trials_path).with_name("utt2spk"))
         return None
     try:
-        return trial_speakers(trials, read_table(beside))[:2]
+        return speakers_of_trials(trials, tables, enroll_models)
     except InputError as error:
-        log.warning("no intervals: %s (%s); give --utt2spk", error, beside)
+        log.warning("no intervals: %s (%s); give --utt2spk", error, ", ".join(map(str, tables)))
         return None
-
-
-def read_tables(files: str) -> dict[str, str]:
-    """{utterance: value} of several tables as one. Raises: InputError if two of them contradict each other."""
-    merged: dict[str, str] = {}
-    for path in files.split(","):
-        table = read_table(path)
-        for key in merged.keys() & table.keys():
-            if merged[key] != table[key]:
-                raise InputError(f"{path}: {key!r} is {table[key]!r} here and {merged[key]!r} in an earlier file")
-        merged.update(table)
-    return merged

@@ -104,18 +104,32 @@ def refuse_contradictions(path: str | os.PathLike[str], trials: Trials) -> None:
 
 
 def trial_speakers(
-    trials: Trials, utt2spk: Mapping[str, str]
+    trials: Trials, utt2spk: Mapping[str, str], model_speakers: Mapping[str, str] | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], list[str]]:
     """The speakers of both sides of every trial, as indices [N] into the names: (enroll, test, names).
 
-    Raises: InputError for utterances without a speaker, and for a label that the speakers contradict.
+    With `model_speakers` the enrolled side names models, whose speakers these are, or else utt2spk's. Tests may be
+    recordings of several speakers then, of whom utt2spk names one: in a target trial the model's is another of them.
+    Raises: InputError for utterances without a speaker, and for a label that the speakers contradict; with models, for
+    target trials only if they are the most, because then the speakers are not those of these trials.
     """
-    missing = [name for name in trials.utterances if name not in utt2spk]
+    enroll_speakers = utt2spk if model_speakers is None else {**utt2spk, **model_speakers}
+    sides = []
+    for column, speakers in ((trials.enroll, enroll_speakers), (trials.test, utt2spk)):
+        used, index = np.unique(column, return_inverse=True)
+        sides.append(([trials.utterances[row] for row in used.tolist()], speakers, index))
+    missing = list(dict.fromkeys(name for names, speakers, _ in sides for name in names if name not in speakers))
     if missing:
         raise InputError(f"{len(missing)} of {len(trials.utterances)} utterances have no speaker, as {missing[0]!r}")
     indices: dict[str, int] = {}
-    speakers = np.array([indices.setdefault(utt2spk[name], len(indices)) for name in trials.utterances], dtype=np.int64)
-    enroll, test = speakers[trials.enroll], speakers[trials.test]
+    enroll, test = (
+        np.array([indices.setdefault(speakers[name], len(indices)) for name in names], dtype=np.int64)[index]
+        for names, speakers, index in sides
+    )
+    if model_speakers is not None:
+        others = trials.is_target & (enroll != test)
+        if 2 * np.count_nonzero(others) <= np.count_nonzero(trials.is_target):
+            test[others] = enroll[others]
     contradicting = np.flatnonzero((enroll == test) != trials.is_target)
     if contradicting.size:
         line, names = contradicting[0], list(indices)

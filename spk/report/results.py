@@ -15,16 +15,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spk.data.data_dir import read_table
 from spk.data.files import file_digest, whole_file, write_json
 from spk.data.scores import read_scores, scores_of_trials
 from spk.data.stamp import describe_inputs
-from spk.data.trials import Trials, read_trials, trial_speakers
+from spk.data.trials import Trials, read_trials
 from spk.errors import InputError
 from spk.metrics.error_rates import error_rates
 from spk.metrics.json_numbers import without_infinities
 from spk.metrics.speaker_bootstrap import METHOD, bootstrap
 from spk.metrics.summary import P_TARGETS, summary
+from spk.report.speakers import enroll_models_of, found_from, speaker_tables, speakers_of_trials
 from spk.report.table import COLUMNS, results_table
 
 log = logging.getLogger(__name__)
@@ -42,17 +42,19 @@ class ScoreFile:
     path: Path
     trials: str
     directory: str = ""  # where it was scored
+    enroll_models: str = ""  # the models that the trials name; '' for utterances
 
     @property
-    def utt2spk(self) -> Path:
-        """Who speaks, beside the trials. Lists from elsewhere may have no such file there."""
-        return Path(self.trials).parent / "utt2spk"
+    def utt2spk(self) -> list[Path]:
+        """Who speaks, beside the trials and the models. Lists from elsewhere may have no such file there."""
+        return speaker_tables(self.trials, self.enroll_models)
 
     def inputs(self) -> list[str]:
         """The files that its error rates depend on. A stamp stands for the scores: it is shorter to read."""
         stamp = stamp_of(self.path)
         files = [f"{self.path}.json", os.fspath(stamp if stamp.exists() else self.path), self.trials]
-        return files + [os.fspath(self.utt2spk)] * self.utt2spk.is_file()
+        files += [self.enroll_models] * Path(self.enroll_models).is_file()
+        return files + [os.fspath(path) for path in self.utt2spk]
 
     def read(self) -> tuple[Trials, NDArray[np.float64]]:
         """The trials and the score of each, [N]."""
@@ -112,11 +114,6 @@ def change_since(path: Path, directory: str) -> str | None:
     return None
 
 
-def found_from(directory: str, path: str) -> str:
-    """A path that a step wrote down while it ran in `directory`; a relative one may also lie below this directory."""
-    return path if Path(path).exists() else str(Path(directory) / path)
-
-
 def stamp_of(path: Path) -> Path:
     return path.with_name(f".{path.name}.done")
 
@@ -137,6 +134,7 @@ def describe_scores(system: str, json_path: Path) -> ScoreFile:
         path,
         found_from(directory, trials),
         directory,
+        enroll_models_of(path),
     )
 
 
@@ -210,10 +208,10 @@ def interval_of(
     scores: ScoreFile, trials: Trials, values: NDArray[np.float64], num_draws: int
 ) -> dict[str, Any] | None:
     """Intervals by resampling the speakers; None where utt2spk beside the trials is missing or does not know them."""
-    if not scores.utt2spk.is_file():
+    if not scores.utt2spk:
         return None
     try:
-        enroll, test, _ = trial_speakers(trials, read_table(scores.utt2spk))
+        enroll, test = speakers_of_trials(trials, scores.utt2spk, scores.enroll_models)
     except InputError as error:
         log.info("%s: no intervals: %s", scores.trials, error)
         return None
