@@ -397,8 +397,8 @@ def compare_with_speakers(
             total = np.count_nonzero(trials.is_target == is_target)
             first = contradicting[0]
             part.remarks.append(
-                f"{key}: {contradicting.size} of {total} {label} trials are of {word} by meta.lst and keep their label, the "
-                f"first in line {first + 1}, '{trials.names(first)}'"
+                f"{key}: {contradicting.size} of {total} {label} trials have {word} by meta.lst and keep their label, "
+                f"the first in line {first + 1}, '{trials.names(first)}'"
             )
 
 

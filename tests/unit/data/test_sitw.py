@@ -73,14 +73,12 @@ def test_labels_that_the_metadata_contradicts_are_counted_and_kept(dev):
     """10002 is BCDE and mmmmm.flac ABAA's; but she speaks in it, too."""
     remarks = [remark for remark in read_part(dev).remarks if "keep their label" in remark]
     assert remarks == [
-        f"{dev}/keys/core-multi.lst: 1 of 2 tgt trials are of different speakers by meta.lst and keep their label, the "
+        f"{dev}/keys/core-multi.lst: 1 of 2 tgt trials have different speakers by meta.lst and keep their label, the "
         "first in line 3, '10002 audio/mmmmm.flac'"
     ]
     key = dev / "keys" / "core-core.lst"
     key.write_text(key.read_text().replace("10001 audio/aaaab.flac tgt", "10001 audio/aaaab.flac imp"))
-    assert any(
-        "core-core.lst: 1 of 5 imp trials are of the same speaker" in remark for remark in read_part(dev).remarks
-    )
+    assert any("core-core.lst: 1 of 5 imp trials have the same speaker" in remark for remark in read_part(dev).remarks)
 
 
 def test_a_file_of_two_speakers_agrees_with_trials_of_either(dev):
