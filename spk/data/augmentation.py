@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from spk.data.audio import AudioError, read_part, resample, why_unreadable
+from spk.data.audio import AudioError, bounds, read_stretch, resample, why_unreadable
 from spk.errors import InputError
 
 LARGEST_DENOMINATOR = 100  # of a speed, which is resampling by a ratio of whole numbers
@@ -170,10 +170,11 @@ def read_response(path: str, sample_rate: int) -> np.ndarray:
 
 def read_frames(path: str, file: soundfile.SoundFile, start: int, end: int) -> np.ndarray:
     """float32 [end - start, channels], all finite."""
+    bounds(path, file, None)  # a truncated file has none
     if start >= file.frames:
         begin, duration = start / file.samplerate, file.frames / file.samplerate
         raise AudioError(path, f"lasts {duration:.2f} s; nothing begins at {begin:.2f} s")
-    frames = read_part(path, file, (start / file.samplerate, end / file.samplerate))
+    frames = read_stretch(path, file, start, end)
     if not np.isfinite(frames).all():
         raise AudioError(path, "holds values that are not finite")
     return frames

@@ -1,0 +1,223 @@
+"""Data directories whose audio is another's, and whose table utt2augmentation says what is done to each utterance."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import logging
+import sys
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from tqdm import tqdm
+
+from spk.data.audio import is_pipe
+from spk.data.augmentation import Augmentation
+from spk.data.augmentation_plan import Drawing, choose_copies
+from spk.data.data_dir import (
+    RECORDING_FILES,
+    check_source,
+    complete_data_dir,
+    count_and_name,
+    read_table,
+    write_table,
+    write_whole,
+)
+from spk.data.durations import read_durations
+from spk.data.features import list_rejected, read_places
+from spk.data.noise_dir import read_lengths
+from spk.data.validate_data_dir import Checks, validate_data_dir
+from spk.errors import InputError
+
+log = logging.getLogger(__name__)
+# What an utterance keeps however it is augmented; voice activity too, as in Kaldi's recipe, where the speed stays.
+COPIED_TABLES = ("segments", "text", "utt2lang", "vad.scp")
+# Lists of a test set, which name its utterances.
+LISTS = ("trials*", "models_*")
+
+
+@dataclasses.dataclass(frozen=True)
+class Copies:
+    """Which copies there are, and what they are called."""
+
+    each: bool = True  # one of every kind; else one, of a kind that is drawn
+    number: int | None = None  # draw so many of them
+    same_names: bool = False
+    new_speakers: bool = True  # at another speed somebody is another speaker
+
+    def name(self, kind: str, utterance: str, speaker: str) -> tuple[str, str]:
+        """The new names of an utterance and its speaker; the one begins with the other, as Kaldi wants it."""
+        if self.same_names:
+            return utterance, speaker
+        if kind.startswith("sp") and self.new_speakers:
+            return f"{kind}-{utterance}", f"{kind}-{speaker}"
+        return f"{utterance}-{kind}", speaker
+
+
+def input_files(source: Path) -> list[Path]:
+    """The files of a data directory by which `augment_data_dir` goes."""
+    names = ("wav.scp", "utt2spk", "utt2dur", "utt2uniq", "utt2augmentation", "spk2gender", "reco2dur", *COPIED_TABLES)
+    return [path for name in names if (path := source / name).exists()] + lists_of(source)
+
+
+def lists_of(source: Path) -> list[Path]:
+    return sorted(path for pattern in LISTS for path in source.glob(pattern) if path.is_file())
+
+
+def augment_data_dir(source: Path, destination: Path, drawing: Drawing, copies: Copies) -> None:
+    """Write the augmented copies of `source`; features of an earlier run there are forgotten.
+
+    Utterances whose length is unknown are left out, counted, and listed in left_out.tsv. InputError when nothing
+    remains, when names would clash, or when `source` is augmented already by more than its speed.
+    """
+    check_source(source, destination)
+    utt2spk = read_table(source / "utt2spk")
+    durations, reasons = durations_of_utterances(source, utt2spk)
+    list_rejected(destination / "left_out.tsv", [(name, *reason) for name, reason in reasons.items()])
+    if reasons:
+        said = f"{len(reasons)} of {len(utt2spk)} utterances are left out, listed in {destination}/left_out.tsv"
+        log.info("%s; the first is %s: %s", said, min(reasons), reasons[min(reasons)][1])
+    if not durations:
+        raise InputError(f"{source}: no utterance has a known length")
+    speed_of = speeds_of_source(source, drawing)
+
+    origins: dict[str, str] = {}
+    new_utt2spk: dict[str, str] = {}
+    new_durations: dict[str, str] = {}
+    plan: dict[str, str] = {}
+    counts: collections.Counter[str] = collections.Counter()
+    total = 0.0
+    chosen = choose_copies(drawing, list(durations), copies.each, copies.number)
+    for kind, utterance in tqdm(chosen, desc="plan", disable=not sys.stderr.isatty()):
+        augmentation = drawing.draw(kind, utterance, durations[utterance])
+        seconds = durations[utterance] / augmentation.speed
+        if utterance in speed_of:
+            augmentation = dataclasses.replace(augmentation, speed=speed_of[utterance])
+        new_utterance, new_speaker = copies.name(kind, utterance, utt2spk[utterance])
+        if new_utterance in origins:
+            raise InputError(f"{source}: copies of {origins[new_utterance]!r} and {utterance!r} would share one name")
+        origins[new_utterance] = utterance
+        new_utt2spk[new_utterance] = new_speaker
+        new_durations[new_utterance] = f"{seconds:.6f}".rstrip("0").rstrip(".")
+        plan[new_utterance] = augmentation.to_json()
+        counts[kind] += 1
+        total += seconds
+    del chosen
+
+    write_table(destination / "utt2spk", new_utt2spk)
+    write_table(destination / "utt2dur", new_durations)
+    write_table(destination / "utt2augmentation", plan)
+    del new_durations, plan
+    written = ["utt2spk", "utt2dur", "utt2augmentation"]
+    written += copy_tables(source, destination, origins, vad=not drawing.speeds)
+    speakers = {new_speaker: utt2spk[origins[utterance]] for utterance, new_speaker in new_utt2spk.items()}
+    if (source / "spk2gender").exists():
+        genders = read_table(source / "spk2gender")
+        write_table(destination / "spk2gender", {new: genders[old] for new, old in speakers.items() if old in genders})
+        written.append("spk2gender")
+    if not copies.same_names:
+        uniq = read_table(source / "utt2uniq") if (source / "utt2uniq").exists() else {}
+        write_table(destination / "utt2uniq", {new: uniq.get(old, old) for new, old in origins.items()})
+        written.append("utt2uniq")
+    complete_data_dir(destination, new_utt2spk, written, {})
+    if copies.same_names:
+        for path in lists_of(source):
+            write_whole(destination / path.name, path.read_bytes())
+    findings, _ = validate_data_dir(destination, Checks(files_exist=False, allow_pipes=True))
+    if findings.count:
+        raise InputError(f"{findings.lines[0]} ({findings.count} problems in all)")
+    by_kind = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+    log.info("%s: %d utterances (%s), %.3g hours", destination, len(new_utt2spk), by_kind, total / 3600)
+
+
+def copy_tables(source: Path, destination: Path, origins: Mapping[str, str], vad: bool) -> list[str]:
+    """Write the audio's tables and those of COPIED_TABLES (`vad`: vad.scp, too); which were written."""
+    written: list[str] = []
+    if (source / "segments").exists():
+        segments = read_table(source / "segments")
+        used = {segments[old].split()[0] for old in set(origins.values())}
+        for name in RECORDING_FILES:
+            if (source / name).exists():
+                table = read_table(source / name)
+                write_table(destination / name, {key: value for key, value in table.items() if key in used})
+                written.append(name)
+    else:
+        entries = read_table(source / "wav.scp")
+        write_table(destination / "wav.scp", {new: entries[old] for new, old in origins.items()})
+        written.append("wav.scp")
+    for name in COPIED_TABLES:
+        if not (source / name).exists() or (name == "vad.scp" and not vad):
+            continue
+        table = read_table(source / name)
+        missing = [old for old in origins.values() if old not in table]
+        if missing:
+            log.info("%s is left out: it lacks utterances, %s", source / name, count_and_name(set(missing)))
+            continue
+        write_table(destination / name, {new: table[old] for new, old in origins.items()})
+        written.append(name)
+    return written
+
+
+def durations_of_utterances(
+    source: Path, utterances: Collection[str]
+) -> tuple[dict[str, float], dict[str, tuple[str, str]]]:
+    """{utterance: seconds} by utt2dur, else by segments and the headers of the files; {utterance: (path, why not)}."""
+    table = source / "utt2dur"
+    if table.exists():
+        lengths = read_lengths(table)
+        missing = [utterance for utterance in utterances if utterance not in lengths]
+        known = {utterance: lengths[utterance] for utterance in utterances if utterance in lengths}
+        return known, dict.fromkeys(missing, (str(table), "does not have its length"))
+    places = read_places(source, allow_pipes=True)
+    missing = [utterance for utterance in utterances if utterance not in places]
+    if missing:
+        raise InputError(f"{source}: utterances without audio, {count_and_name(missing)} (run utils/fix_data_dir.sh)")
+    durations, unknown = {}, []
+    for utterance in utterances:
+        entry, part = places[utterance].entry, places[utterance].part
+        if part is not None and part[1] >= 0:
+            durations[utterance] = part[1] - part[0]
+        elif is_pipe(entry):
+            raise InputError(
+                f"{source}/wav.scp: the audio of {utterance!r} comes from a command, so {table} has to say how long "
+                f"it is (steps/make_feats --allow-pipes true {source} writes it)"
+            )
+        else:
+            unknown.append(utterance)
+    entries = {places[utterance].entry for utterance in unknown}
+    if entries:
+        log.info("%s: not there, so the lengths of %d recordings are read from their headers", table, len(entries))
+    lengths, faults = read_durations({entry: entry for entry in sorted(entries)})
+    reasons = {}
+    for utterance in unknown:
+        entry, part = places[utterance].entry, places[utterance].part
+        begin = part[0] if part else 0.0
+        if entry in faults:
+            reasons[utterance] = (entry, faults[entry])
+        elif lengths[entry] <= begin:
+            reasons[utterance] = (entry, f"lasts {lengths[entry]:.2f} s; nothing begins at {begin:g} s")
+        else:
+            durations[utterance] = lengths[entry] - begin
+    return durations, reasons
+
+
+def speeds_of_source(source: Path, drawing: Drawing) -> dict[str, float]:
+    """{utterance: speed} where `source` is augmented itself: only noise and rooms may follow, and only a speed."""
+    table = source / "utt2augmentation"
+    speeds: dict[str, float] = {}
+    if not table.exists():
+        return speeds
+    for line, (utterance, said) in enumerate(read_table(table).items(), start=1):
+        try:
+            augmentation = Augmentation.from_json(said)
+        except InputError as error:
+            raise InputError(f"{table}:{line}: {utterance!r}: {error}") from None
+        if augmentation == Augmentation():
+            continue
+        if augmentation.rir or augmentation.additions or drawing.speeds:
+            raise InputError(
+                f"{table}:{line}: {utterance!r} is augmented already; only noise and rooms can be added, to what has "
+                "another speed alone: augment the clean data directory"
+            )
+        speeds[utterance] = augmentation.speed
+    return speeds
