@@ -36,8 +36,7 @@
 #   --cmd CMD                   who runs all jobs (default: cmd.sh)
 set -euo pipefail
 stage=0 stop_stage=6
-sitw="" eval=dev,eval overlap="" lists=../voxceleb/corpora/voxceleb_lists
-train_data=../voxceleb/data/vox2_dev data=data test_data="" enroll_data="" trials=""
+sitw="" eval=dev,eval overlap="" lists="" train_data="" data="" test_data="" enroll_data="" trials=""
 model="" config="" system="" exp="" init_from="" backends=own lda_dim=auto top_n=auto seed="" nj=16 ngpu=1 cmd=""
 overrides=()
 . "$(dirname "$0")/path.sh"
@@ -49,7 +48,8 @@ overrides=()
 . ./cmd.sh
 . system_options.sh
 
-config=${config:-$system}
+config=${config:-$system} data=${data:-data}
+lists=${lists:-../voxceleb/corpora/voxceleb_lists} train_data=${train_data:-../voxceleb/data/vox2_dev}
 retrain=$config
 for ((i = 0; i < ${#overrides[@]}; i += 2)); do
   if [[ ${overrides[i]} != --evaluation.* ]]; then retrain+=${overrides[i]}; fi

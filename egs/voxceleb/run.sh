@@ -38,7 +38,7 @@
 #   --cmd CMD                 who runs all jobs (default: cmd.sh)
 set -euo pipefail
 stage=0 stop_stage=7
-archives="" corpus="" lists="" train=vox2 eval="" storage=corpora data=data pipes=false checksums="" list_table=""
+archives="" corpus="" lists="" train=vox2 eval="" storage="" data="" pipes=false checksums="" list_table=""
 train_data="" test_data="" trials="" musan="" rirs="" speeds="" num_augmented=""
 config="" system="" exp="" init_from="" backends=own lda_dim=auto top_n=auto seed="" nj=16 ngpu=1 cmd=""
 overrides=()
@@ -53,6 +53,7 @@ if [ "$checksums" != none ]; then set -- checksums; fi
 . system_options.sh
 
 config=${config:-${system:-conf/fast_resnet34_dam.yaml}}
+storage=${storage:-corpora} data=${data:-data}
 case $train in
   vox1) eval=${eval:-o} ;;
   vox2) eval=${eval:-o,e,h} ;;
