@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--output", default="", metavar="DIR")
     parser.add_argument("--draws", default="1000", help="of speakers, for the intervals; 0: none (default %(default)s)")
     parser.add_argument(
-        "--published", default="", metavar="FILE", help="numbers of papers, beside the systems' configs"
+        "--published", default="", metavar="FILE", help="numbers of papers; conf/ beside it has the configs"
     )
     add_identity_options(parser)
     parser.add_argument("exps", nargs="+", metavar="EXP")

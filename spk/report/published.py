@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from spk.errors import InputError
 from spk.report.deviations import evaluation_deviations, training_deviations
 from spk.report.results import ScoreFile
 
+log = logging.getLogger(__name__)
 COLUMNS = ["system", "training", "list", "backend", "trials", "eer", "source", "remark"]
 
 
@@ -61,20 +63,25 @@ def read_published(path: str | os.PathLike[str]) -> PublishedTable:
     return table
 
 
+def config_of(published: str | os.PathLike[str], system: str) -> Path:
+    """The config of a system of the table `published`."""
+    return Path(published).parent / "conf" / f"{system}.yaml"
+
+
 def quoter(
     path: str | os.PathLike[str], system: str, training: str, model: Path
 ) -> Callable[[ScoreFile, dict[str, Any]], dict[str, Any] | None]:
     """For a score file and its row: eer, source and remark of what `path` has for it, and as 'differs' what
     makes the row another experiment; None where nothing is published for that list and back-end.
 
-    `model` is the trained system, and the configs lie beside `path`.
-    Raises: InputError when nothing at all is published for the system on the training set.
+    `model` is the trained system, and the configs are in the folder conf beside `path`. Says when nothing at all is
+    published for the system on the training set.
     """
     table = read_published(path)
-    known = sorted({f"{name},{training}" for name, training, _ in table})
-    if f"{system},{training}" not in known:
-        raise InputError(f"{path}: nothing is published as {system},{training}; there are {' '.join(known)}")
-    config = Path(path).parent / f"{system}.yaml"
+    if not any(key[:2] == (system, training) for key in table):
+        log.info("%s: nothing is published as %s,%s", path, system, training)
+        return lambda scores, row: None
+    config = config_of(path, system)
     of_training = training_deviations(model, config, training)
 
     def quote(scores: ScoreFile, row: dict[str, Any]) -> dict[str, Any] | None:

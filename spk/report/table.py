@@ -69,7 +69,7 @@ def results_table(rows: Sequence[Row], title: str) -> str:
 
 def quotations(rows: Sequence[Row]) -> str:
     """A line that says what published numbers are, and for each of them its source and whether it can be compared."""
-    lines = [f"{PUBLISHED}: quoted, not measured here.\n"]
+    lines = [f"{PUBLISHED}: quoted, not measured here; {NOT_KNOWN}: nothing is published for that row.\n"]
     for row in rows:
         if quoted := row.get("published"):
             reasons = "; ".join(quoted["differs"])
