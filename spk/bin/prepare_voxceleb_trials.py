@@ -41,6 +41,7 @@ from spk.errors import InputError
 log = logging.getLogger(__name__)
 
 LIST_TABLE = Path(__file__).resolve().parents[2] / "local" / "voxceleb_lists.tsv"
+STAMP = ".prepare_voxceleb_trials.done"
 HOW_TO_GET_LISTS = "local/download_corpus voxceleb_lists DIR gets them"
 # What a preparation makes. Later steps add features to the sources; the test sets need not be made again for that.
 PREPARED_FILES = [name for name in (*UTTERANCE_FILES, *RECORDING_FILES, *SPEAKER_FILES) if name not in FEATURE_FILES]
@@ -125,7 +126,7 @@ def prepare(
         for one in lists:
             trials_of[one] = read_list(one, paths[one], utt2spk_of)
     for destination, inputs in to_make.items():
-        stamp = destination / ".done"
+        stamp = destination / STAMP
         stamp.unlink(missing_ok=True)  # it speaks of files that are now overwritten
         remove_other_lists(destination, table, paths)
         lists = [one for one in trials_of if (data_dir / one.output).parent == destination]
@@ -150,7 +151,7 @@ def inputs_of(
 
 def is_made(destination: Path, lists: Sequence[PublishedList], inputs: Mapping[str, str]) -> bool:
     """Whether nothing has changed and nothing is missing; says what has or is."""
-    different = differences(destination / ".done", inputs)
+    different = differences(destination / STAMP, inputs)
     if different is None:
         return False
     names = ["utt2spk", "spk2utt", *(one.output.name for one in lists)]

@@ -29,7 +29,7 @@ SPARSE_FILES = ("utt2augmentation",)
 # Keyed by recording. A recording is an utterance unless `segments` says which part of which recording an utterance is.
 RECORDING_FILES = ("wav.scp", "reco2dur")
 # Keyed by speaker. spk2utt is derived from utt2spk.
-SPEAKER_FILES = ("spk2utt", "spk2gender", "cmvn.scp")
+SPEAKER_FILES = ("spk2utt", "spk2gender", "spk2nationality", "cmvn.scp")
 # About the directory as a whole: the frame shift in seconds, and the front end that made feats.scp.
 DIRECTORY_FILES = ("frame_shift", "feats.yaml")
 

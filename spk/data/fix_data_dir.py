@@ -45,7 +45,7 @@ def fix_data_dir(data_dir: Path, drop_missing_files: bool = False) -> Fix:
     if "segments" in fix.tables:
         recordings = [value and value.split()[0] for value in fix.tables["segments"][1]]
     fix.load(RECORDING_FILES, "recordings" if "segments" in fix.tables else "utterances", recordings)
-    fix.load(("spk2gender", "cmvn.scp"), "speakers", speakers)
+    fix.load(SPEAKER_FILES[1:], "speakers", speakers)
     if not any(fix.kept):
         raise InputError(f"{data_dir}: no utterance is in every table, so nothing is changed: {'; '.join(fix.notes)}")
     fix.utt2spk = dict(zip(compress(utterances, fix.kept), compress(speakers, fix.kept), strict=True))

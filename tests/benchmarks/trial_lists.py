@@ -1,8 +1,8 @@
 """Time of the test sets of E and H at their real size: python3 tests/benchmarks/trial_lists.py
 
 Makes lists of the published sizes over data directories as large as VoxCeleb1's (tables only, no audio) in a temporary
-folder, runs the command as a user does, once and once more, and then its parts by themselves. The plain way reads one list
-line by line, looks its utterances up in a dict, checks labels and repeated pairs and writes the trials.
+folder, runs the command as a user does, once and once more, and then its parts by themselves. The plain way reads one
+list line by line, looks its utterances up in a dict, checks labels and repeated pairs and writes the trials.
 """
 
 from __future__ import annotations

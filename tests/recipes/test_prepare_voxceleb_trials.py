@@ -14,6 +14,7 @@ from spk.data.data_dir import speakers_to_utterances, write_table
 VIDEOS = ("x-_y6Yqmx31/00001", "x-_y6Yqmx31/00002", "8jEAjG6SegY/00001")
 SPEAKERS = {"vox1_dev": ("id10001", "id10002"), "vox1_test": ("id10270", "id10271")}
 GENDERS = {"id10001": "m", "id10002": "f", "id10270": "f", "id10271": "m"}
+NATIONALITY = "New Zealand"
 TRIALS = {
     "veri_test.txt": ["1 id10270/{0} id10270/{2}", "0 id10270/{0} id10271/{1}", "1 id10271/{1} id10271/{2}"],
     "veri_test2.txt": ["1 id10270/{0} id10270/{2}", "0 id10270/{0} id10271/{1}"],
@@ -40,6 +41,7 @@ def write_source(path: Path, utterances: Mapping[str, str], genders: Mapping[str
     write_table(path / "utt2spk", utt2spk)
     write_table(path / "spk2utt", speakers_to_utterances(utt2spk))
     write_table(path / "spk2gender", genders)
+    write_table(path / "spk2nationality", dict.fromkeys(genders, NATIONALITY))
 
 
 def write_list(path: Path, lines: list[str]) -> None:
@@ -112,6 +114,9 @@ def test_the_test_sets_hold_their_trials_and_just_their_utterances(shell, work):
         "id10271 id10271-8jEAjG6SegY-00001 id10271-x-_y6Yqmx31-00002",
     ]
     assert lines_of(data / "vox1_o/spk2gender") == ["id10270 f", "id10271 m"]
+    assert lines_of(data / "vox1/spk2nationality") == [
+        f"{speaker} {NATIONALITY}" for speaker in ("id10001", "id10002", "id10270")
+    ]
     assert lines_of(data / "vox1/wav.scp") == [
         "id10001-8jEAjG6SegY-00001 /corpora/vox1_dev/wav/id10001/8jEAjG6SegY/00001.wav",
         "id10001-x-_y6Yqmx31-00001 /corpora/vox1_dev/wav/id10001/x-_y6Yqmx31/00001.wav",
@@ -168,7 +173,7 @@ def test_a_second_run_redoes_nothing_and_any_change_redoes(shell, work):
 def test_what_a_killed_run_left_is_made_again(shell, work):
     shell(ALL, check=True)
     before = content(work)
-    (work / "data/vox1/.done").unlink()  # it comes last
+    (work / "data/vox1/.prepare_voxceleb_trials.done").unlink()  # it comes last
     (work / "data/vox1/trials_h").write_text("half a li")
     (work / "data/vox1/spk2utt").unlink()
     shell(ALL, check=True)
