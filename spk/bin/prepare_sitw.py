@@ -37,7 +37,7 @@ STAMP = ".prepare_sitw.done"
 def main() -> None:
     parser = argument_parser("prepare_sitw", __doc__)
     for option, meaning in (
-        ("md5", "true: compare the audio with lists/audio_md5sum.lst first"),
+        ("md5", "true: compare the audio with lists/audio_md5sum.lst"),
         ("aux", "true: the keys of subsets of trials in keys/aux, too, as trials_<name of the key>"),
     ):
         parser.add_argument(
@@ -57,10 +57,10 @@ def main() -> None:
     if all(is_made(target, path, with_aux, inputs[path]) for path, target in targets.items()):
         log.info("already made: %s", ", ".join(map(str, targets.values())))
         return
+    parts = {path: read_part(path, with_aux) for path in targets}  # all is checked before anything is written
     if options.md5 == "true":
         for path in targets:
             log.info("%s: the md5 sums of %d files are right", path, check_md5(path))
-    parts = {path: read_part(path, with_aux) for path in targets}  # all is checked before anything is written
     for path, target in targets.items():
         for remark in parts[path].remarks:
             log.info("%s", remark)
