@@ -52,9 +52,7 @@ def read_published(path: str | os.PathLike[str]) -> PublishedTable:
             system, training, test_set, backend, trials, eer, source, remark = cells
             published = Published(backend, int(trials), float(eer) / 100, source, remark)
         except ValueError:
-            raise InputError(
-                f"{path}:{number}: is not {len(COLUMNS)} columns with numbers for trials and eer"
-            ) from None
+            raise InputError(f"{path}:{number}: not {len(COLUMNS)} columns, or trials or eer no number") from None
         if not 0 <= published.eer <= 1:
             raise InputError(f"{path}:{number}: {eer} is no error rate in %")
         if (system, training, test_set) in table:

@@ -75,7 +75,8 @@ def quotations(rows: Sequence[Row]) -> str:
             reasons = "; ".join(quoted["differs"])
             lines.append(
                 f"- {row['test_set']}, {row['backend']}: {published_cell(row)} is {quoted['source']} "
-                f"({quoted['remark']}). " + (f"Not comparable: {reasons}.\n" if reasons else "The same config.\n")
+                f"({quoted['remark']}). "
+                + (f"Not comparable: {reasons}.\n" if reasons else "The same config, data and list.\n")
             )
     return "".join(lines)
 
