@@ -44,7 +44,11 @@ def main() -> None:
             + " of each speaker by itself" * (name == "babble"),
         )
     parser.add_argument(
-        "--rir-probability", type=float, default=0.0, help="of a room, too, for noise, music, babble (0)"
+        "--rir-probability",
+        type=float,
+        default=0.0,
+        metavar="P",
+        help="of a room beside noise, music or babble (default %(default)s)",
     )
     parser.add_argument(
         "--speeds", default="", metavar="X,X...", help="such as 0.9,1.1; a copy at each of these speeds"
@@ -131,8 +135,10 @@ def check_options(options, same_names: bool) -> None:
     if len(set(speeds)) < len(speeds):
         raise InputError(f"--speeds {options.speeds}: one of them stands there twice")
     for speed in speeds:
-        if not 0.5 <= speed <= 2 or speed == 1:
-            raise InputError(f"--speeds {options.speeds}: {speed:g} is not from 0.5 to 2, or is no change")
+        if not 0.5 <= speed <= 2 or speed == 1 or round(speed, 2) != speed:
+            raise InputError(
+                f"--speeds {options.speeds}: {speed:g} is not from 0.5 to 2 in hundredths, or is no change"
+            )
     for name in ("noise", "music", "babble"):
         if not numbers(f"--{name}-snrs", getattr(options, f"{name}_snrs")):
             raise InputError(f"--{name}-snrs names no ratio")

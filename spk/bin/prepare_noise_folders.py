@@ -3,7 +3,7 @@
 Usage: prepare_noise_folders DIR DATA
 DIR has noise/<class>/*.wav (or .flac), rir/*.wav, or both. DIR/noise.tsv and DIR/rir.tsv say which are for testing:
 tables with tabs between the columns, which the first line names; path (below DIR) and split (train or test) are needed.
-Without them all are for training. Written: wav.scp, utt2spk, spk2utt and utt2dur (seconds, from the headers). What cannot
+Without them all are for training. Written: wav.scp, utt2spk, spk2utt and utt2dur (seconds, by the headers). What cannot
 be read is left out, counted, and listed in rejected.tsv. When nothing has changed since the last call, nothing is done.
 """
 

@@ -62,10 +62,10 @@ def read_sources(data_dir: str | os.PathLike[str], *, allow_pipes: bool) -> dict
         return sources
     for line, (utterance, augmentation) in enumerate(read_table(table).items(), start=1):
         try:
-            Augmentation.from_json(augmentation)
+            is_clean = Augmentation.from_json(augmentation) == Augmentation()
         except InputError as error:
             raise InputError(f"{table}:{line}: {utterance!r}: {error}") from None
-        if utterance in sources:
+        if utterance in sources and not is_clean:
             sources[utterance] = dataclasses.replace(sources[utterance], augmentation=augmentation)
     return sources
 
