@@ -26,13 +26,12 @@ from spk.bin.byte_progress import ByteProgress
 from spk.bin.command import argument_parser, command
 from spk.data.alone import alone_in
 from spk.data.archives import ZipArchive, plan_unpacking, unpack
-from spk.data.checksums import read_checksums
+from spk.data.checksums import PUBLISHED, read_checksums
 from spk.data.stamp import differences, write_stamp
 from spk.data.voxceleb_archives import HOW_TO_GET, SOURCES, VoxCelebArchive, check_md5, find_archives, known_md5
 from spk.errors import InputError
 
 log = logging.getLogger(__name__)
-PUBLISHED = Path(__file__).resolve().parents[2] / "local" / "checksums.md5"
 STAMP, BEGUN = ".done", ".begun"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import contextlib
+import errno
 import io
 import itertools
 import lzma
@@ -62,7 +63,7 @@ class JoinedFiles(io.RawIOBase):
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self.position, os.SEEK_END: self.ends[-1]}[whence]
         if base + offset < 0:
-            raise ValueError(f"offset {base + offset} lies before the first byte")
+            raise OSError(errno.EINVAL, "lies before the first byte")  # as files do, for zipfile tells by that
         self.position = base + offset
         return self.position
 
@@ -200,7 +201,8 @@ def damage_of(shown: str, member: str = "") -> Iterator[None]:
     except DAMAGE as error:
         raise damaged(shown, member, error) from error
     except OSError as error:
-        if error.errno is not None:  # the system's own; gzip and bz2 use this class for damage
+        # Without a number: gzip and bz2 use this class for damage. EINVAL: an offset that cannot be.
+        if error.errno not in (None, errno.EINVAL) or error.filename is not None:
             raise
         raise damaged(shown, member, error) from error
 
@@ -226,16 +228,18 @@ class Plan:
         return sum(entry.size for _, entry in self.missing.values())
 
 
-def plan_unpacking(archive: Archive, folder: Path, resumed: bool = False) -> Plan:
+def plan_unpacking(archive: Archive, folder: Path, resumed: bool = False, top: str = "") -> Plan:
     """Look at every entry of the archive, and at what stands in the folder already; make the folder.
 
     With `resumed`, all that stands there comes from this very archive, so that a file of the right size is the right
     one. Without, its CRC must be right too; a file that differs is removed.
 
     Raises: InputError for a damaged archive, a member that would lie outside the folder or is neither file nor folder,
-    and too little space.
+    too little space, and an archive without a file in `top`.
     """
     files = checked_files(archive)
+    if top and not any(path.startswith(f"{top}/") for path, _ in files.values()):
+        raise InputError(f"{archive.shown}: holds no file in {top}/, so it is another archive; nothing is unpacked")
     missing = {name: file for name, file in files.items() if not stands(folder / file[0], file[1], resumed)}
     folder.mkdir(parents=True, exist_ok=True)
     if not resumed:

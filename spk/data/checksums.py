@@ -11,6 +11,7 @@ from spk.errors import InputError
 
 LINE = re.compile(r"\\?([0-9a-fA-F]{32}) [ *](.+)")
 BLOCK = 1 << 20
+PUBLISHED = Path(__file__).resolve().parents[2] / "local" / "checksums.md5"
 
 
 def read_checksums(path: Path) -> dict[str, str]:
