@@ -28,7 +28,7 @@ from spk.bin.command import command
 from spk.bin.trial_speakers import find_speakers, parse_options
 from spk.data.files import write_json
 from spk.data.scores import read_scores, scores_of_trials
-from spk.data.trials import Trials, read_trials
+from spk.data.trials import Trials, read_trials, say_repeated
 from spk.errors import InputError
 from spk.metrics.error_rates import error_rates
 from spk.metrics.json_numbers import without_infinities
@@ -45,6 +45,7 @@ Speakers = tuple[NDArray[np.int64], NDArray[np.int64]]
 def main() -> None:
     options = parse_options("metrics", __doc__, ["groups", "json"], ["scores", "trials"])
     trials = read_trials(options.trials)
+    say_repeated(options.trials, trials)
     values = scores_of_trials(trials, read_scores(options.scores), options.trials, options.scores)
     enroll_models = options.enroll_models or enroll_models_of(options.scores)
     speakers = find_speakers(options.utt2spk, options.trials, trials, enroll_models)

@@ -30,7 +30,7 @@ from spk.config import make_evaluation, read_yaml
 from spk.data.files import write_json
 from spk.data.name_lists import write_names
 from spk.data.scores import write_scores
-from spk.data.trials import read_trials
+from spk.data.trials import read_trials, say_repeated
 from spk.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -75,6 +75,7 @@ def main() -> None:
     normalization = make_normalization(options)
     models = read_models(options.enroll_models) if options.enroll_models else None
     trials = read_trials(options.trials)
+    say_repeated(options.trials, trials)
     themselves = self_trials(trials, models)
     if len(themselves):
         log.warning(

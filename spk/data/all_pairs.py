@@ -31,12 +31,18 @@ def write_all_pairs(
     With more than `max_trials` pairs, that many are drawn without replacement: all target pairs as long as they are at
     most half of the list, because they are the rare ones. Sorting `utt2spk` by utterance must sort it by speaker too.
     `across_sessions`: no pairs of one session, of which the utterances have the same name up to the last dash.
-    Raises: InputError when there is no target pair across sessions.
+    Raises: InputError when that is not so, and when there is no target pair across sessions.
     """
     names = sorted(utt2spk, key=lambda name: (session_of(name), name)) if across_sessions else sorted(utt2spk)
     speakers = np.unique([utt2spk[name] for name in names], return_inverse=True)[1]
-    if (np.diff(speakers) < 0).any():
-        raise ValueError("sorted by utterance, the speakers must be sorted too")
+    disordered = np.flatnonzero(np.diff(speakers) < 0)
+    if disordered.size:
+        first, second = names[disordered[0]], names[disordered[0] + 1]
+        raise InputError(
+            f"{path}: utterance {first!r} sorts before {second!r}, but its speaker {utt2spk[first]!r} after "
+            f"{utt2spk[second]!r}: give utterances ids that begin with their speaker (utils/copy_data_dir.sh "
+            "--add-speaker-prefix true), and speakers ids of which none begins another"
+        )
     index = np.arange(len(names))
     end_of_speaker = np.searchsorted(speakers, speakers, side="right")
     after = index + 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 
 from spk.data.files import whole_file
 from spk.errors import InputError
+
+log = logging.getLogger(__name__)
 
 LINES_PER_WRITE = 1 << 16
 
@@ -73,6 +76,13 @@ def read_trials(path: str | os.PathLike[str]) -> Trials:
     trials = Trials(utterances, index[0::2], index[1::2], values == 1)
     refuse_contradictions(path, trials)
     return trials
+
+
+def say_repeated(path: str | os.PathLike[str], trials: Trials) -> None:
+    """Log how many lines repeat an earlier pair. They count again: published lists are used as they are."""
+    repeated = trials.num_repeated()
+    if repeated:
+        log.info("%s: %d of %d lines repeat an earlier pair and count again", path, repeated, len(trials))
 
 
 def write_trials(path: str | os.PathLike[str], trials: Trials) -> None:

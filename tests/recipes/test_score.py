@@ -45,6 +45,18 @@ def made(folder: Path) -> dict[str, int]:
     return {os.fspath(path.relative_to(folder)): path.stat().st_mtime_ns for path in files}
 
 
+def test_repeated_trials_are_scored_and_measured_as_often_as_they_stand_and_said(work, shell):
+    trials = work / "data/test/trials"
+    trials.write_text(trials.read_text() + "".join(trials.read_text().splitlines(keepends=True)[:3]))
+    said = "data/test/trials: 3 of 438 lines repeat an earlier pair and count again\n"
+    assert shell(SCORE, check=True).stderr.count(said) == 1
+    scores = (work / "exp/net/scores_test_cosine").read_text().splitlines()
+    assert len(scores) == 438 and scores[-3:] == scores[:3]
+    measured = shell("python3 -m spk.bin.metrics exp/net/scores_test_cosine data/test/trials", check=True)
+    assert measured.stderr.count(said) == 1
+    assert measured.stdout.startswith("trials         438 ")
+
+
 def test_from_embeddings_to_a_table_and_the_second_time_nothing(work, shell):
     line = f"{TRAIN_LDA}; {SCORE}; {SCORE_LDA}; report --title 'All pairs' --output out exp/net"
     first = shell(line, check=True)

@@ -116,8 +116,9 @@ def test_names_that_are_not_utf_8_survive(tmp_path):
     assert (tmp_path / "trials").read_bytes() == b"s-a s-\xff target\n"
 
 
-def test_speakers_whose_utterances_interleave_are_our_mistake(tmp_path):
-    with pytest.raises(ValueError, match="sorted"):
+def test_speakers_whose_utterances_interleave_are_refused_with_what_to_do(tmp_path):
+    message = "utterance 'a-2' sorts before 'a-3', but its speaker 'b' after 'a': .*--add-speaker-prefix true"
+    with pytest.raises(InputError, match=message):
         write_all_pairs(tmp_path / "trials", {"a-1": "a", "a-2": "b", "a-3": "a"}, 10, seed=1)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spk.data.trials import read_trials, trial_speakers, write_trials
+from spk.data.trials import read_trials, say_repeated, trial_speakers, write_trials
 from spk.errors import InputError
 
 
@@ -128,3 +128,19 @@ def test_written_trials_are_the_lines_that_were_read(write, tmp_path, monkeypatc
     text = b"a b target\na c nontarget\nc b nontarget\n\xff a nontarget\nb a target\n"
     write_trials(tmp_path / "again", read_trials(write(text)))
     assert (tmp_path / "again").read_bytes() == text
+
+
+def test_lines_that_repeat_a_pair_are_said_once_and_the_other_order_is_another_pair(write, caplog):
+    caplog.set_level("INFO")
+    path = write("a b target\nb a target\na c nontarget\na b target\na b target\n")
+    trials = read_trials(path)
+    assert len(trials) == 5 and trials.num_repeated() == 2
+    say_repeated(path, trials)
+    say_repeated(path, read_trials(write("a b target\nb a target\n")))
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{path}: 2 of 5 lines repeat an earlier pair and count again"
+    ]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_field(write):
+    assert as_lines(read_trials(write("\ufeff1 a b\n0 b c\n"))) == [("a", "b", True), ("b", "c", False)]
