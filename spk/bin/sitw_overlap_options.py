@@ -1,0 +1,70 @@
+"""What remove_sitw_overlap and check_sitw_overlap share: their options, and who of a data directory is in SITW."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from spk.bin.command import argument_parser
+from spk.data.data_dir import check_source, count_and_name, read_table
+from spk.data.sitw_overlap import ON_LIST, Overlap, read_overlap
+from spk.errors import InputError
+
+log = logging.getLogger(__name__)
+
+
+def parse_options(prog: str, description: str, *positions: str) -> argparse.Namespace:
+    parser = argument_parser(prog, description)
+    parser.add_argument("--overlap", metavar="FILE", help="the list: voxceleb1_sitw_overlap.txt of OpenSLR 49")
+    parser.add_argument(
+        "--metadata",
+        default="",
+        metavar="FILE[,FILE]",
+        help="vox1_meta.csv, which has the ids of the list's names, and vox2_meta.csv, which has VoxCeleb2's test part",
+    )
+    for position in positions:
+        parser.add_argument(position.lower(), type=Path, metavar=position)
+    options = parser.parse_args()
+    if not options.overlap:
+        raise InputError(
+            "which speakers of VoxCeleb1 are in Speakers in the Wild? Give --overlap voxceleb1_sitw_overlap.txt, of "
+            "OpenSLR 49 (local/download_corpus sitw_overlap DIR)"
+        )
+    return options
+
+
+def find_overlap(options: argparse.Namespace) -> tuple[dict[str, str], dict[str, str], Overlap]:
+    """utt2spk of DATA_DIR, {speaker who is in SITW: why we say so}, and the list; says of whom nothing is known."""
+    check_source(options.data_dir)
+    overlap = read_overlap(options.overlap, [path for path in options.metadata.split(",") if path])
+    utt2spk = read_table(options.data_dir / "utt2spk")
+    speakers = sorted(set(utt2spk.values()))
+    unknown = overlap.unknown(speakers)
+    if unknown:
+        where = "--metadata does not have them" if overlap.known else "there is no --metadata"
+        log.warning(
+            "%s: whether %d of its %d speakers are VoxCeleb's is not known, because %s: %s",
+            options.data_dir,
+            len(unknown),
+            len(speakers),
+            where,
+            count_and_name(unknown).partition(": ")[2],
+        )
+    return utt2spk, {speaker: why for speaker in speakers if (why := overlap.reason(speaker))}, overlap
+
+
+def list_speakers(found: Mapping[str, str], utt2spk: Mapping[str, str]) -> None:
+    """Print a line each, `speaker utterances why`, with tabs between."""
+    counts = Counter(utt2spk.values())
+    for speaker, why in found.items():
+        print(f"{speaker}\t{counts[speaker]}\t{why}")
+
+
+def describe(found: Mapping[str, str], overlap: Overlap) -> str:
+    """'3 of the 60 speakers on the list and 118 of VoxCeleb2's test part'"""
+    reasons = Counter(found.values())
+    on_list, others = reasons.pop(ON_LIST, 0), [f"{count} of {why}" for why, count in reasons.items()]
+    return " and ".join([f"{on_list} of the {overlap.listed} speakers on the list", *others])
