@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from spk.bin.command import argument_parser
-from spk.data.data_dir import check_source, count_and_name, read_table
-from spk.data.sitw_overlap import ON_LIST, Overlap, read_overlap
+from spk.data.data_dir import check_source, first_names, read_table
+from spk.data.sitw_overlap import ON_LIST, Overlap, original, read_overlap
 from spk.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -44,14 +44,13 @@ def find_overlap(options: argparse.Namespace) -> tuple[dict[str, str], dict[str,
     speakers = sorted(set(utt2spk.values()))
     unknown = overlap.unknown(speakers)
     if unknown:
-        where = "--metadata does not have them" if overlap.known else "there is no --metadata"
         log.warning(
-            "%s: whether %d of its %d speakers are VoxCeleb's is not known, because %s: %s",
+            "%s: whether %d of its %d speakers are in Speakers in the Wild is not known, because %s: %s",
             options.data_dir,
             len(unknown),
             len(speakers),
-            where,
-            count_and_name(unknown).partition(": ")[2],
+            "--metadata does not have them" if overlap.known else "there is no --metadata",
+            first_names(unknown),
         )
     return utt2spk, {speaker: why for speaker in speakers if (why := overlap.reason(speaker))}, overlap
 
@@ -64,7 +63,7 @@ def list_speakers(found: Mapping[str, str], utt2spk: Mapping[str, str]) -> None:
 
 
 def describe(found: Mapping[str, str], overlap: Overlap) -> str:
-    """'3 of the 60 speakers on the list and 118 of VoxCeleb2's test part'"""
-    reasons = Counter(found.values())
+    """'3 of the 60 speakers on the list and 118 of VoxCeleb2's test part'. Copies at other speeds are the same."""
+    reasons = Counter({original(speaker): why for speaker, why in found.items()}.values())
     on_list, others = reasons.pop(ON_LIST, 0), [f"{count} of {why}" for why, count in reasons.items()]
     return " and ".join([f"{on_list} of the {overlap.listed} speakers on the list", *others])
