@@ -8,9 +8,11 @@ anywhere in it, not always at its beginning.
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import math
-import random
-from collections.abc import Callable, Sequence
+import struct
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,8 +65,15 @@ class Drawing:
         return pick(self.kinds(), self.uniform("kind", utterance))
 
     def uniform(self, purpose: str, utterance: str) -> Uniform:
-        """Numbers from 0 to below 1: of all that Python draws, only these are promised to stay the same for a seed."""
-        return random.Random(f"{self.seed} {purpose} {utterance}".encode("utf-8", "surrogateescape")).random
+        return hashed_numbers(f"{self.seed} {purpose} {utterance}".encode("utf-8", "surrogateescape")).__next__
+
+
+def hashed_numbers(key: bytes) -> Iterator[float]:
+    """Numbers from 0 to below 1, of 53 bits as floats hold them: the same for a key everywhere and for ever."""
+    for block in itertools.count():
+        digest = hashlib.blake2b(key, salt=block.to_bytes(8, "little")).digest()
+        for number in struct.unpack("<8Q", digest):
+            yield (number >> 11) * 2.0**-53
 
 
 def speed_kind(speed: float) -> str:
