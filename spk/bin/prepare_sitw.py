@@ -57,6 +57,7 @@ def main() -> None:
     if all(is_made(target, path, with_aux, inputs[path]) for path, target in targets.items()):
         log.info("already made: %s", ", ".join(map(str, targets.values())))
         return
+    log.info("lists of %s -> %s", ", ".join(map(str, targets)), ", ".join(map(str, targets.values())))
     parts = {path: read_part(path, with_aux) for path in targets}  # all is checked before anything is written
     if options.md5 == "true":
         for path in targets:
