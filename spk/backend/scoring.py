@@ -16,7 +16,7 @@ from spk.backend.lda import LinearTransform
 from spk.backend.models import Models, average_embeddings
 from spk.backend.registry import Backend
 from spk.backend.score_normalization import SIDES, check_cohort_size, cohort_statistics
-from spk.data.trials import Pairs, Trials
+from spk.data.trials import Pairs
 from spk.errors import InputError
 
 Represent = Callable[[NDArray[np.float32]], NDArray[np.floating]]
@@ -45,7 +45,7 @@ class Side:
 
 
 def score_trials(
-    trials: Trials,
+    trials: Pairs,
     enroll_dir: str | os.PathLike[str],
     test_dir: str | os.PathLike[str],
     backend: Backend,
@@ -133,7 +133,7 @@ def normalize(
     return normalized / len(sides)
 
 
-def self_trials(trials: Trials, models: Models | None) -> NDArray[np.int64]:
+def self_trials(trials: Pairs, models: Models | None) -> NDArray[np.int64]:
     """The trials (their places) whose tested utterance is the enrolled one, or enrolled the model."""
     if models is None:
         return np.flatnonzero(trials.enroll == trials.test)
@@ -145,21 +145,21 @@ def self_trials(trials: Trials, models: Models | None) -> NDArray[np.int64]:
     return np.flatnonzero(np.isin(trials.keys(), enrolled.keys()))
 
 
-def compared_utterances(trials: Trials, models: Models | None) -> set[str]:
+def compared_utterances(trials: Pairs, models: Models | None) -> set[str]:
     """The utterances behind the trials; those of models that no trial names are among them."""
     if models is None:
         return set(trials.utterances)
     return {*models.utterances, *used_names(trials, trials.test)[0]}
 
 
-def used_names(trials: Trials, column: NDArray[np.int64]) -> tuple[list[str], NDArray[np.int64]]:
+def used_names(trials: Pairs, column: NDArray[np.int64]) -> tuple[list[str], NDArray[np.int64]]:
     """The distinct names of one column of the trials, and for every trial the row [N] of its name."""
     used, index = np.unique(column, return_inverse=True)
     return [trials.utterances[row] for row in used.tolist()], index
 
 
 def map_trials(
-    trials: Trials,
+    trials: Pairs,
     directory: str | os.PathLike[str],
     represent: Represent,
     names: list[str],
@@ -174,7 +174,7 @@ def map_trials(
 
 
 def read_models_side(
-    trials: Trials, directory: str | os.PathLike[str], represent: Represent, models: Models, index: NDArray[np.int64]
+    trials: Pairs, directory: str | os.PathLike[str], represent: Represent, models: Models, index: NDArray[np.int64]
 ) -> Side:
     """The enrolled side of models, to which `index` [N] of the trials points; MissingEmbeddings counts trials."""
     try:
@@ -188,7 +188,7 @@ def read_models_side(
 
 
 def concerning(
-    trials: Trials, error: MissingEmbeddings, is_missing: NDArray[np.bool_], *indices: NDArray[np.int64]
+    trials: Pairs, error: MissingEmbeddings, is_missing: NDArray[np.bool_], *indices: NDArray[np.int64]
 ) -> MissingEmbeddings:
     """The error with the number of trials one of whose `indices` points at a missing row."""
     count = np.count_nonzero(np.logical_or.reduce([is_missing[index] for index in indices]))

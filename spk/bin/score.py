@@ -2,6 +2,7 @@
 
 Usage: python3 -m spk.bin.score [--backend NAME] [--backend-dir DIR] [--enroll-models SPK2UTT]
            [--norm NORM --cohort EMBEDDING_DIR] TRIALS ENROLL_DIR TEST_DIR SCORES
+Trials without labels, 'enroll test' lines, are scored as well; there are no error rates of them.
 Writes SCORES ('enroll test score' a line, in the order of the trials) and SCORES.json (what they were made from).
 """
 
@@ -30,7 +31,7 @@ from spk.config import make_evaluation, read_yaml
 from spk.data.files import write_json
 from spk.data.name_lists import write_names
 from spk.data.scores import write_scores
-from spk.data.trials import read_trials, say_repeated
+from spk.data.trials import Trials, read_pairs, say_repeated
 from spk.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ def main() -> None:
     backend, transform = make_backend(options)
     normalization = make_normalization(options)
     models = read_models(options.enroll_models) if options.enroll_models else None
-    trials = read_trials(options.trials)
+    trials = read_pairs(options.trials)
     say_repeated(options.trials, trials)
     themselves = self_trials(trials, models)
     if len(themselves):
@@ -115,7 +116,7 @@ def main() -> None:
         "cohort_size": len(normalization.cohort) if normalization else None,
         "top_n": options.top_n if options.norm == "as" else None,
         "num_trials": len(trials),
-        "num_targets": int(trials.is_target.sum()),
+        "num_targets": int(trials.is_target.sum()) if isinstance(trials, Trials) else None,
         "num_utterances": len(trials.utterances),
     }
     write_json(f"{options.scores}.json", description)

@@ -78,25 +78,43 @@ def read_trials(path: str | os.PathLike[str]) -> Trials:
     return trials
 
 
-def say_repeated(path: str | os.PathLike[str], trials: Trials) -> None:
+def read_pairs(path: str | os.PathLike[str]) -> Pairs:
+    """Read trials, or pairs without labels: lines 'enroll test', as of a test whose answers are kept secret.
+
+    The first line says which. Raises: InputError as read_trials.
+    """
+    if not Path(path).is_file() or num_fields_of_first_line(path) != 2:
+        return read_trials(path)
+    utterances, index = distinct_names(fields(path, 2))
+    return Pairs(utterances, index[0::2], index[1::2])
+
+
+def num_fields_of_first_line(path: str | os.PathLike[str]) -> int:
+    with Path(path).open("rb") as file:
+        return len(file.readline().split())
+
+
+def say_repeated(path: str | os.PathLike[str], trials: Pairs) -> None:
     """Log how many lines repeat an earlier pair. They count again: published lists are used as they are."""
     repeated = trials.num_repeated()
     if repeated:
         log.info("%s: %d of %d lines repeat an earlier pair and count again", path, repeated, len(trials))
 
 
-def write_trials(path: str | os.PathLike[str], trials: Trials) -> None:
-    """Write 'enroll test target|nontarget' lines, in the order of `trials`; whole or not at all."""
+def write_trials(path: str | os.PathLike[str], trials: Pairs) -> None:
+    """Write 'enroll test target|nontarget' lines, pairs without label; in their order, whole or not at all."""
     names = [name.encode("utf-8", "surrogateescape") for name in trials.utterances]
-    labels = (b"nontarget", b"target")
+    columns = [(names, trials.enroll), (names, trials.test)]
+    if isinstance(trials, Trials):
+        columns.append(((b"nontarget", b"target"), trials.is_target))
+    line = b" ".join([b"%b"] * len(columns)) + b"\n"
     with whole_file(path, "wb") as file:
         for start in range(0, len(trials), LINES_PER_WRITE):
             block = slice(start, start + LINES_PER_WRITE)
-            fields = [b""] * (3 * len(trials.enroll[block]))
-            fields[0::3] = map(names.__getitem__, trials.enroll[block].tolist())
-            fields[1::3] = map(names.__getitem__, trials.test[block].tolist())
-            fields[2::3] = map(labels.__getitem__, trials.is_target[block].tolist())
-            file.write(b"%b %b %b\n" * len(trials.enroll[block]) % tuple(fields))
+            words = [b""] * (len(columns) * len(trials.enroll[block]))
+            for place, (values, index) in enumerate(columns):
+                words[place :: len(columns)] = map(values.__getitem__, index[block].tolist())
+            file.write(line * len(trials.enroll[block]) % tuple(words))
 
 
 def refuse_contradictions(path: str | os.PathLike[str], trials: Trials) -> None:
@@ -152,7 +170,12 @@ def trial_speakers(
 
 
 def three_fields(path: str | os.PathLike[str]) -> list[bytes]:
-    """The fields of a file that has three on every line, one line after the other: line i has fields 3i, 3i+1, 3i+2.
+    """`fields` of a file that has three on every line."""
+    return fields(path, 3)
+
+
+def fields(path: str | os.PathLike[str], number: int) -> list[bytes]:
+    """The fields of a file that has `number` on every line, one line after the other: with 3, line i has 3i to 3i+2.
 
     Raises: InputError for a missing or empty file and `path:line: ...` for a line of fewer or more fields.
     """
@@ -162,25 +185,26 @@ def three_fields(path: str | os.PathLike[str]) -> list[bytes]:
         raise InputError(f"{path}: no such file; run the stage that makes it first") from None
     tokens = text.split()
     if not tokens:
-        raise InputError(f"{path}: empty; it needs at least one line of three fields")
+        raise InputError(f"{path}: empty; it needs at least one line of {number} fields")
     if not text.endswith(b"\n"):
         text += b"\n"
-    if has_plain_lines(text, len(tokens)):
+    if has_plain_lines(text, len(tokens), number):
         return tokens
     # Tabs, runs of blanks or carriage returns, or a faulty line: count the fields line by line.
-    for number, line in enumerate(text.split(b"\n")[:-1], start=1):
-        if len(line.split()) != 3:
-            raise InputError(f"{path}:{number}: {len(line.split())} fields instead of 3")
+    for row, line in enumerate(text.split(b"\n")[:-1], start=1):
+        if len(line.split()) != number:
+            raise InputError(f"{path}:{row}: {len(line.split())} fields instead of {number}")
     return tokens
 
 
-def has_plain_lines(text: bytes, num_tokens: int) -> bool:
-    """Whether every line is three fields with one blank between them and nothing around them."""
+def has_plain_lines(text: bytes, num_tokens: int, number: int) -> bool:
+    """Whether every line is `number` fields with one blank between them and nothing around them."""
     characters = np.frombuffer(text, np.uint8)
     separators = np.flatnonzero(characters <= ord(" "))
-    if len(separators) != num_tokens or num_tokens % 3 or separators[0] == 0 or (np.diff(separators) < 2).any():
+    if len(separators) != num_tokens or num_tokens % number or separators[0] == 0 or (np.diff(separators) < 2).any():
         return False
-    return bool((characters[separators].reshape(-1, 3) == np.frombuffer(b"  \n", np.uint8)).all())
+    wanted = np.frombuffer(b" " * (number - 1) + b"\n", np.uint8)
+    return bool((characters[separators].reshape(-1, number) == wanted).all())
 
 
 def distinct_names(tokens: list[bytes]) -> tuple[list[str], NDArray[np.int64]]:

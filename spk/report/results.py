@@ -43,6 +43,7 @@ class ScoreFile:
     trials: str
     directory: str = ""  # where it was scored
     enroll_models: str = ""  # the models that the trials name; '' for utterances
+    has_labels: bool = True
 
     @property
     def utt2spk(self) -> list[Path]:
@@ -81,11 +82,18 @@ def find_scores(exps: Sequence[str]) -> dict[str, list[ScoreFile]]:
             raise InputError(f"{exp}: has no scores_*.json; score it first (steps/score)")
         system = name if names.count(name) == 1 else exp
         score_files = [describe_scores(system, path) for path in descriptions]
-        if present := [scores for scores in score_files if is_of_present_inputs(scores)]:
+        if present := [scores for scores in score_files if has_labels(scores) and is_of_present_inputs(scores)]:
             found[exp] = present
     if not found:
         raise InputError(f"{', '.join(exps)}: no scores are left to report; score again")
     return found
+
+
+def has_labels(scores: ScoreFile) -> bool:
+    """Whether its trials have labels; says when not."""
+    if not scores.has_labels:
+        log.info("%s: left out: %s has no labels, so there are no error rates", scores.path, scores.trials)
+    return scores.has_labels
 
 
 def is_of_present_inputs(scores: ScoreFile) -> bool:
@@ -124,6 +132,7 @@ def describe_scores(system: str, json_path: Path) -> ScoreFile:
         description = json.loads(json_path.read_text(encoding="utf-8"))
         trials, backend = str(description["trials"]), str(description["backend"])
         directory = str(description.get("directory", ""))
+        labelled = description.get("num_targets", 0) is not None
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{json_path}: not written by steps/score ({error}); score again") from None
     path = json_path.with_suffix("")
@@ -135,6 +144,7 @@ def describe_scores(system: str, json_path: Path) -> ScoreFile:
         found_from(directory, trials),
         directory,
         enroll_models_of(path),
+        labelled,
     )
 
 

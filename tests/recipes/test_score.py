@@ -57,6 +57,20 @@ def test_repeated_trials_are_scored_and_measured_as_often_as_they_stand_and_said
     assert measured.stdout.startswith("trials         438 ")
 
 
+def test_trials_without_labels_are_scored_and_left_out_of_the_table(work, shell):
+    shell(SCORE, check=True)
+    trials = (work / "data/test/trials").read_text().splitlines()
+    (work / "data/test/blind").write_text("".join(f"{line.rsplit(' ', 1)[0]}\n" for line in trials))
+    shell(SCORE.replace("test/trials", "test/blind").replace("scores_test", "scores_blind"), check=True)
+    labelled = work / "exp/net/scores_test_cosine"
+    assert (work / "exp/net/scores_blind_cosine").read_bytes() == labelled.read_bytes()
+    reported = shell("report --output out exp/net", check=True)
+    assert "scores_blind_cosine: left out: data/test/blind has no labels" in reported.stderr
+    assert [result["test_set"] for result in json.loads((work / "exp/net/results.json").read_text())] == ["test"]
+    alone = shell("mkdir exp/blind; mv exp/net/scores_blind_cosine* exp/blind; report --output out exp/blind")
+    assert alone.returncode == 1 and "no scores are left to report" in alone.stderr
+
+
 def test_from_embeddings_to_a_table_and_the_second_time_nothing(work, shell):
     line = f"{TRAIN_LDA}; {SCORE}; {SCORE_LDA}; report --title 'All pairs' --output out exp/net"
     first = shell(line, check=True)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spk.data.trials import read_trials, say_repeated, trial_speakers, write_trials
+from spk.data.trials import Trials, read_pairs, read_trials, say_repeated, trial_speakers, write_trials
 from spk.errors import InputError
 
 
@@ -144,3 +144,37 @@ def test_lines_that_repeat_a_pair_are_said_once_and_the_other_order_is_another_p
 
 def test_a_byte_order_mark_is_no_part_of_the_first_field(write):
     assert as_lines(read_trials(write("\ufeff1 a b\n0 b c\n"))) == [("a", "b", True), ("b", "c", False)]
+
+
+@pytest.mark.parametrize(
+    "text", ["a b\nb c\na b\n", "a b\nb c\na b", " a\tb \r\nb  c\r\na b\r\n", "\ufeffa b\nb c\na b\n"]
+)
+def test_pairs_without_labels_are_read_and_written(write, tmp_path, text):
+    pairs = read_pairs(write(text))
+    assert not isinstance(pairs, Trials)
+    assert [pairs.names(line) for line in range(len(pairs))] == ["a b", "b c", "a b"]
+    assert pairs.num_repeated() == 1
+    write_trials(tmp_path / "again", pairs)
+    assert (tmp_path / "again").read_text() == "a b\nb c\na b\n"
+
+
+def test_pairs_with_labels_are_trials(write):
+    assert as_lines(read_pairs(write("a b target\nb c nontarget\n"))) == [("a", "b", True), ("b", "c", False)]
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("a b\nb c target\n", "trials:2: 3 fields instead of 2"),
+        ("a b target\nb c\n", "trials:2: 2 fields"),
+        ("", "empty"),
+    ],
+)
+def test_a_list_is_with_or_without_labels_throughout(write, text, message):
+    with pytest.raises(InputError, match=message):
+        read_pairs(write(text))
+
+
+def test_a_missing_list_of_pairs_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no such file; run the stage that makes it first"):
+        read_pairs(tmp_path / "trials")
