@@ -14,6 +14,7 @@ from spk.data.data_dir import (
     count_and_name,
     directory_files_of,
     left_out_note,
+    model_lists,
     read_aligned,
     read_table,
     trial_lists,
@@ -46,8 +47,8 @@ class Renaming:
 def copy_data_dir(source: Path, destination: Path, renaming: Renaming) -> list[str]:
     """Copy all tables with the new ids; returns lines about what is left out or remains to be mended.
 
-    Where utterances get new ids, utt2uniq says of which original each is a copy, and trial lists are left out. With
-    `segments`, recordings keep their ids.
+    Where utterances get new ids, utt2uniq says of which original each is a copy, and lists of trials and models are left
+    out. With `segments`, recordings keep their ids.
     """
     check_source(source, destination)
     utt2spk = read_table(source / "utt2spk")
@@ -87,7 +88,7 @@ def copy_data_dir(source: Path, destination: Path, renaming: Renaming) -> list[s
         write_table(destination / "utt2uniq", {new: old for old, new in new_utterance.items()})
         written.append("utt2uniq")
     complete_data_dir(destination, new_utt2spk, written, directory_files_of(source))
-    for path in trial_lists(source):
+    for path in [*trial_lists(source), *model_lists(source)]:
         if same_utterances:
             write_whole(destination / path.name, path.read_bytes())
         else:

@@ -249,6 +249,11 @@ def trial_lists(data_dir: Path) -> list[Path]:
     return sorted(path for path in data_dir.glob("trials*") if path.is_file())
 
 
+def model_lists(data_dir: Path) -> list[Path]:
+    """`models_<name>`: of which utterances the models are that trials_<name> or trials_<name>-<tests> enrol."""
+    return sorted(path for path in data_dir.glob("models_*") if path.is_file())
+
+
 def first_names(names: Sequence[str], shown: int = 5) -> str:
     """'a, b, c, d, e, ...': the first few, in their order."""
     return ", ".join(names[:shown]) + ", ..." * (len(names) > shown)

@@ -347,8 +347,10 @@ def test_features_of_different_front_ends_are_not_combined(tmp_path):
 
 def test_a_copy_with_new_ids(data_dir, tmp_path):
     (data_dir / "trials").write_text("a-00 a-01 target\n")
+    (data_dir / "models_core").write_text("1 a-00 a-02\n")
     notes = copy_data_dir(data_dir, tmp_path / "copy", Renaming(utt_prefix="x-", utt_suffix="-reverb", spk_prefix="x-"))
-    assert notes == [f"{data_dir}/trials is left out: it names utterances by their old ids"]
+    names = ("trials", "models_core")
+    assert notes == [f"{data_dir}/{name} is left out: it names utterances by their old ids" for name in names]
     utt2spk = read_table(data_dir / "utt2spk")
     assert read_table(tmp_path / "copy" / "utt2spk") == {f"x-{utt}-reverb": f"x-{spk}" for utt, spk in utt2spk.items()}
     assert read_table(tmp_path / "copy" / "utt2uniq") == {f"x-{utt}-reverb": utt for utt in utt2spk}
@@ -363,6 +365,7 @@ def test_a_copy_with_new_ids(data_dir, tmp_path):
 
 def test_a_copy_without_new_ids_is_the_same(data_dir, tmp_path):
     (data_dir / "trials").write_text("a-00 a-01 target\n")
+    (data_dir / "models_core").write_text("1 a-00 a-02\n")
     assert copy_data_dir(data_dir, tmp_path / "copy", Renaming()) == []
     assert content(tmp_path / "copy") == content(data_dir)
 
