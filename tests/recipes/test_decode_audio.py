@@ -11,6 +11,9 @@ import pytest
 import soundfile
 from processes import kill_when
 
+from spk.data.audio import read_audio
+from spk.data.data_dir import read_table
+
 
 def files(folder: Path) -> dict[str, bytes]:
     """{path below the folder: content} of all but logs and the step's own lists."""
@@ -117,17 +120,19 @@ def test_a_full_disk_is_one_line_and_leaves_whole_files(shell, tmp_path, source,
     assert len(files(disk / "dest")) == 90
 
 
-def test_decoded_folders_become_data_directories_and_features(shell, tmp_path, recording):
-    for name in ("00001", "00002"):
-        path = tmp_path / f"vox2_dev_aac/dev/aac/id00012/video/{name}.m4a"
+def test_decoded_files_hold_what_pipes_would_decode(shell, tmp_path, recording):
+    for name in ("00001", "it's (2)"):
+        path = tmp_path / f"vox2_dev_aac/dev/aac/id00012/video/{name.replace(' ', '_')}.m4a"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(recording)
     shell("decode_audio --nj 2 --format wav vox2_dev_aac decoded; prepare_voxceleb decoded data", check=True)
     shell("prepare_voxceleb --pipes true vox2_dev_aac piped", check=True)
-    shell("make_feats --nj 1 --allow-pipes true piped/vox2_dev", check=True)
-    decoded = [line.split()[1] for line in (tmp_path / "data/vox2_dev/wav.scp").read_text().splitlines()]
-    piped = [float(line.split()[1]) for line in (tmp_path / "piped/vox2_dev/utt2dur").read_text().splitlines()]
-    assert piped == [round(soundfile.info(path).duration, 6) for path in decoded] and len(piped) == 2
+    entries = [read_table(tmp_path / folder / "vox2_dev/wav.scp") for folder in ("data", "piped")]
+    assert entries[0].keys() == entries[1].keys() and len(entries[0]) == 2
+    for decoded, pipe in zip(entries[0].values(), entries[1].values(), strict=True):
+        expected = read_audio(pipe, 16000, allow_pipes=True)
+        np.testing.assert_array_equal(read_audio(decoded, 16000).samples, expected.samples)
+        assert len(expected.samples) >= 16000
 
 
 @pytest.mark.parametrize(
