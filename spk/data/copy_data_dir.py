@@ -47,7 +47,7 @@ class Renaming:
 def copy_data_dir(source: Path, destination: Path, renaming: Renaming) -> list[str]:
     """Copy all tables with the new ids; returns lines about what is left out or remains to be mended.
 
-    Where utterances get new ids, utt2uniq says of which original each is a copy, and lists of trials and models are left
+    Where utterances get new ids, utt2uniq says of which original each is a copy, and trials and models are left
     out. With `segments`, recordings keep their ids.
     """
     check_source(source, destination)
