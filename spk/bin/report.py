@@ -94,13 +94,18 @@ def label(scores: ScoreFile) -> str:
 def draw(folder: Path, test_set: str, score_files: Iterable[ScoreFile]) -> None:
     from spk.report.figures import det_plot, histogram_plot
 
-    panels = []
+    panels, curves = [], []
+    score_files = list(score_files)
+    raw = {(scores.system, f"calibrated_{scores.backend}") for scores in score_files}
     for scores in score_files:
         trials, values = scores.read()
         split = values[trials.is_target], values[~trials.is_target]
         panels.append((label(scores), *split, is_log_likelihood_ratio(scores.backend)))
+        # A calibration rises with the score, so that its curve is that of the raw scores and would hide it.
+        if (scores.system, scores.backend) not in raw:
+            curves.append((label(scores), error_rates(*split)))
     det_path, histogram_path = figure_paths(folder, test_set)
-    det_plot(det_path, [(name, error_rates(targets, nontargets)) for name, targets, nontargets, _ in panels], test_set)
+    det_plot(det_path, curves, test_set)
     histogram_plot(histogram_path, panels, test_set)
 
 

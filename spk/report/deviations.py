@@ -12,7 +12,12 @@ from spk.report.results import ScoreFile, found_from
 # Speakers and utterances of the development parts.
 TRAINING_SETS = {"vox1": (1211, 148_642), "vox2": (5994, 1_092_009)}
 LEAST_SHARE = 0.99  # of the utterances; some files cannot be read
-NO_MATTER = ("seed", "train.threads")  # beside what spk.train.experiment lets change between a run and its resumption
+# Keys of a config that change no result but by chance. What crops were evaluated is the scores' to say, and what init_from
+# names is compared by itself.
+NO_MATTER = (
+    *("train.workers", "train.threads", "train.log_every", "train.save_every", "train.keep_checkpoints"),
+    *("seed", "init_from", "evaluation.crops", "evaluation.crop_frames"),
+)
 SETTLED_BY_MACHINE = ("train.threads", "train.precision", "batch.size")
 
 
@@ -52,17 +57,20 @@ def training_deviations(model: Path, config: Path, training: str) -> list[str]:
 def config_deviations(model: Path, config: Path, overrides: list[str]) -> list[str]:
     """'loss.margin: 0.2 -> 0.3' for what the command line changed, or the file since."""
     from spk.config import load_system
-    from spk.train.experiment import config_differences, flatten
+    from spk.train.experiment import flatten
 
     plain, told, used = (
-        load_system(*source).as_dict() for source in ((config,), (config, overrides), (model / "config.yaml",))
+        flatten(load_system(*source).as_dict()) for source in ((config,), (config, overrides), (model / "config.yaml",))
     )
-    left_open = {name for name in SETTLED_BY_MACHINE if flatten(plain)[name] in (0, "auto")}
-    found = {
-        **dict.fromkeys(config_differences(plain, told)),
-        **{text: None for text in config_differences(plain, used) if text.split(":")[0] not in left_open},
-    }
-    return [text for text in found if text.split(":")[0] not in NO_MATTER]
+    settled = {name: plain[name] for name in SETTLED_BY_MACHINE if plain[name] in (0, "auto")}
+    return list(
+        dict.fromkeys(
+            f"{name}: {plain.get(name)} -> {other.get(name)}"
+            for other in (told, used | settled)
+            for name in sorted((plain.keys() | other.keys()) - set(NO_MATTER))
+            if plain.get(name) != other.get(name)
+        )
+    )
 
 
 def initial_deviations(model: Path, config: Path, training: str, initial: dict[str, str] | None) -> list[str]:

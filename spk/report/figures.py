@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 
@@ -20,10 +21,12 @@ from spk.metrics.summary import P_TARGETS
 from spk.report.table import P_ACTUAL
 
 TICKS = (1e-5, 1e-4, 1e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.95)  # rates that the DET axes name
-LEAST_RATE, MOST_RATE = 1e-5, 0.6  # of the DET axes, unless a curve's EER is larger
+LEAST_RATE, MOST_RATE = 1e-5, 0.6  # of the DET axes, unless a curve's EER or a minDCF point is larger
+LARGEST_RATE = 0.99  # that they reach; beyond it lies rejecting, or accepting, all
 MARKERS = "s^vDPX"
 LINE_STYLES = ("-", "--", ":", "-.")  # one after the other, when the colours begin again
 MOST_CURVES_WITH_LEGEND_INSIDE = 8
+MOST_COLUMNS = 4  # of histograms, with as many rows before there is another column
 NUM_BINS = 100
 
 
@@ -35,7 +38,9 @@ def det_plot(path: str | os.PathLike[str], curves: Sequence[tuple[str, ErrorRate
     """
     smallest = min(1 / max(rates.num_targets, rates.num_nontargets) for _, rates in curves)
     least = np.clip(smallest, LEAST_RATE, 1e-3)
-    most = min(0.99, max(MOST_RATE, *(1.2 * eer_from(rates) for _, rates in curves)))
+    most = min(LARGEST_RATE, max(MOST_RATE, *(1.2 * eer_from(rates) for _, rates in curves)))
+    marks = [[best_point(rates, float(p_target)) for p_target in P_TARGETS] for _, rates in curves]
+    most_missed = min(LARGEST_RATE, max(most, *(miss for points in marks for _, miss in points)))
 
     def deviate(rate: NDArray[np.float64] | float) -> NDArray[np.float64]:
         return norm.ppf(np.clip(rate, least / 2, 1 - least / 2))
@@ -43,23 +48,23 @@ def det_plot(path: str | os.PathLike[str], curves: Sequence[tuple[str, ErrorRate
     crowded = len(curves) > MOST_CURVES_WITH_LEGEND_INSIDE
     figure = Figure(figsize=(11 if crowded else 7, 7), layout="constrained")
     axes = figure.add_subplot()
-    for index, (label, rates) in enumerate(curves):
+    for index, ((label, rates), points) in enumerate(zip(curves, marks, strict=True)):
         false_alarm_rates, miss_rates = det_curve(rates)
         color, style, eer = f"C{index % 10}", LINE_STYLES[index // 10 % len(LINE_STYLES)], eer_from(rates)
         text = f"{label}, EER {100 * eer:.2f} %"
         axes.plot(deviate(false_alarm_rates), deviate(miss_rates), color=color, linestyle=style, label=text)
         axes.plot(deviate(eer), deviate(eer), "o", color=color)
-        for marker, p_target in zip(MARKERS, P_TARGETS, strict=False):
-            best = int(np.argmin(detection_costs(rates, float(p_target))))
-            point = deviate(rates.false_alarm_rates[best]), deviate(rates.miss_rates[best])
-            axes.plot(*point, marker, color=color, markerfacecolor="none")
+        for marker, (false_alarm, miss) in zip(MARKERS, points, strict=False):
+            # What lies outside, without a false alarm say, is marked on the edge.
+            point = deviate(np.clip(false_alarm, least, most)), deviate(np.clip(miss, least, most_missed))
+            axes.plot(*point, marker, color=color, markerfacecolor="none", clip_on=False, zorder=3)
     axes.plot([], [], "o", color="black", label="EER")
     for marker, p_target in zip(MARKERS, P_TARGETS, strict=False):
         axes.plot([], [], marker, color="black", markerfacecolor="none", label=f"minDCF({p_target})")
-    ticks = [tick for tick in TICKS if least <= tick <= most]
-    for axis in (axes.xaxis, axes.yaxis):
+    for axis, largest in ((axes.xaxis, most), (axes.yaxis, most_missed)):
+        ticks = [tick for tick in TICKS if least <= tick <= largest]
         axis.set_ticks(norm.ppf(ticks), [f"{100 * tick:g}" for tick in ticks])
-    axes.set(xlim=norm.ppf([least, most]), ylim=norm.ppf([least, most]), title=title)
+    axes.set(xlim=norm.ppf([least, most]), ylim=norm.ppf([least, most_missed]), title=title)
     axes.set(xlabel="False-alarm rate, %", ylabel="Miss rate, %", aspect="equal")
     axes.grid(alpha=0.3)
     if crowded:
@@ -67,6 +72,12 @@ def det_plot(path: str | os.PathLike[str], curves: Sequence[tuple[str, ErrorRate
     else:
         axes.legend(fontsize="small")
     save(figure, path)
+
+
+def best_point(rates: ErrorRates, p_target: float) -> tuple[float, float]:
+    """(false-alarm rate, miss rate) where the detection cost is least."""
+    best = int(np.argmin(detection_costs(rates, p_target)))
+    return float(rates.false_alarm_rates[best]), float(rates.miss_rates[best])
 
 
 def histogram_plot(
@@ -78,9 +89,14 @@ def histogram_plot(
 
     On log-likelihood ratios the Bayes threshold is marked for the prior that tables show actDCF for.
     """
-    figure = Figure(figsize=(7, 2.2 * len(scores)), layout="constrained")
-    panels = figure.subplots(len(scores), squeeze=False)[:, 0]
-    for axes, (label, targets, nontargets, are_ratios) in zip(panels, scores, strict=True):
+    num_columns = min(MOST_COLUMNS, math.ceil(len(scores) / MOST_COLUMNS))
+    num_rows = math.ceil(len(scores) / num_columns)
+    figure = Figure(figsize=(7 if num_columns == 1 else 4.5 * num_columns, 2.2 * num_rows), layout="constrained")
+    panels = figure.subplots(num_rows, num_columns, squeeze=False).ravel()
+    for unused in panels[len(scores) :]:
+        unused.remove()
+    known = {}
+    for axes, (label, targets, nontargets, are_ratios) in zip(panels, scores, strict=False):
         finite = [values[np.isfinite(values)] for values in (targets, nontargets)]
         edges = np.histogram_bin_edges(np.concatenate(finite), NUM_BINS)
         for values, kind in zip(finite, ("target", "non-target"), strict=True):
@@ -88,8 +104,10 @@ def histogram_plot(
         if are_ratios:
             threshold = bayes_threshold(float(P_ACTUAL))
             axes.axvline(threshold, color="black", linestyle="--", linewidth=1, label=f"Bayes threshold ({P_ACTUAL})")
-        axes.set(title=label, yticks=[])
-        axes.legend(fontsize="small")
+        axes.set_title(label, fontsize="medium")
+        axes.set(yticks=[])
+        known |= {text: handle for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)}
+    figure.legend(known.values(), known, loc="outside lower center", ncols=len(known), fontsize="small")
     figure.suptitle(title)
     save(figure, path)
 

@@ -160,8 +160,8 @@ def test_what_is_published_has_a_column_and_a_line_that_says_what_differs(report
         "Published EER %: quoted, not measured here; -: nothing is published for that row.",
         "- vox1_o, cosine: 4.38 is 'Dynamic Margin Softmax Loss for Speaker Verification', table 1, ResCNN, "
         "DAM-Softmax (the original list, by the number of pairs that the paper gives). Not comparable: this list "
-        "has 4 trials, the published one 37,720; loss.margin: 0.2 -> 0.3; data/vox1_dev has 2 speakers and 2 utterances, vox1 1,211 and "
-        "148,642.",
+        "has 4 trials, the published one 37,720; loss.margin: 0.2 -> 0.3; data/vox1_dev has 2 speakers and "
+        "2 utterances, vox1 1,211 and 148,642.",
     ]
     assert Path("exp/vox1_dev/rescnn_dam/results.md").read_text().endswith(printed.partition("\n")[2])
     assert [row["published"] and row["published"]["eer"] for row in rows] == [None, pytest.approx(0.0438), None]

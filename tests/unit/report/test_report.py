@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from spk.bin.report import draw
 from spk.data.scores import write_scores
 from spk.data.stamp import describe_inputs, write_stamp
 from spk.data.trials import read_trials
@@ -303,3 +304,52 @@ def test_a_histogram_marks_the_bayes_threshold_of_log_likelihood_ratios_alone(tm
     histogram_plot(tmp_path / "histogram.png", [("cosine", *scores, False), ("plda", *scores, True)], "test")
     lines = [[line.get_xdata()[0] for line in axes.lines] for axes in drawn[0].axes]
     assert lines == [[], [pytest.approx(np.log(99))]]
+
+
+def test_a_det_plot_reaches_to_every_min_dcf_point(tmp_path, monkeypatch):
+    """Of these scores minDCF(0.001) lies at no false alarm and 90 % misses: on the left edge, above the usual 60 %."""
+    import spk.report.figures as figures
+
+    drawn = []
+    monkeypatch.setattr(figures, "save", lambda figure, path: drawn.append(figure))
+    targets, nontargets = np.concatenate([np.full(10, 3.0), np.full(90, 1.0)]), np.linspace(-3, 2, 1000)
+    det_plot(tmp_path / "det.png", [("net", error_rates(targets, nontargets))], "test")
+    (axes,) = drawn[0].axes
+    (point,) = [line.get_xydata()[0] for line in axes.lines if line.get_marker() == "v" and len(line.get_xdata())]
+    assert point[1] == pytest.approx(1.281552, abs=1e-5)  # the normal deviate of 0.9
+    assert point[0] == axes.get_xlim()[0]
+    assert axes.get_ylim()[1] >= point[1]
+    assert axes.get_xlim()[1] == pytest.approx(0.253347, abs=1e-5)  # that of 0.6
+
+
+def test_calibrated_scores_have_a_histogram_and_no_curve_of_their_own(system, tmp_path, monkeypatch):
+    """Their curve is that of the raw scores; with quality measures it is another."""
+    import spk.report.figures as figures
+
+    for backend in ("calibrated_cosine", "calibrated_cosine+duration", "calibrated_plda"):
+        path = system / f"scores_my_test_{backend}"
+        path.write_bytes((system / "scores_my_test_cosine").read_bytes())
+        (system / f"{path.name}.json").write_text(json.dumps({"trials": "trials", "backend": backend}))
+    drawn = {}
+    monkeypatch.setattr(figures, "det_plot", lambda path, curves, title: drawn.update(det=curves))
+    monkeypatch.setattr(figures, "histogram_plot", lambda path, panels, title: drawn.update(histogram=panels))
+    draw(tmp_path, "my_test", find_scores(["exp/net"])["exp/net"])
+    backends = ["calibrated_cosine+duration", "calibrated_cosine", "calibrated_plda", "cosine", "lda_cosine"]
+    assert [label for label, *_ in drawn["histogram"]] == [f"net, {backend}" for backend in backends]
+    assert [label for label, _ in drawn["det"]] == [
+        f"net, {backend}" for backend in backends if backend != "calibrated_cosine"
+    ]
+
+
+@pytest.mark.parametrize(("num_panels", "columns", "rows"), [(1, 1, 1), (4, 1, 4), (5, 2, 3), (13, 4, 4), (21, 4, 6)])
+def test_many_histograms_stand_in_at_most_four_columns(tmp_path, monkeypatch, num_panels, columns, rows):
+    import spk.report.figures as figures
+
+    drawn = []
+    monkeypatch.setattr(figures, "save", lambda figure, path: drawn.append(figure))
+    panel = np.array([3.0, 2, 8]), np.array([0.0, -2, -3]), False
+    histogram_plot(tmp_path / "histogram.png", [(f"system {n}", *panel) for n in range(num_panels)], "test")
+    axes = drawn[0].axes
+    assert [one.get_title() for one in axes] == [f"system {n}" for n in range(num_panels)]
+    assert {one.get_subplotspec().get_gridspec().get_geometry() for one in axes} == {(rows, columns)}
+    assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["target", "non-target"]
