@@ -219,7 +219,9 @@ def test_the_utterances_of_enrolled_models_are_compared_too(work, shell):
     refused(shell(line), "of its 5 utterances, these trained exp/one/calibration: 1: dev1-0")
     (work / "models").write_text("m1 test0-0 test0-1\nm2 test1-0\n")
     shell(line, check=True)
-    assert len((work / "exp/one/scores_test_calibrated_cosine").read_text().splitlines()) == 2
+    scores = work / "exp/one/scores_test_calibrated_cosine"
+    assert len(scores.read_text().splitlines()) == 2
+    assert json.loads(scores.with_name(f"{scores.name}.json").read_text())["enroll_models"] == "models"
     (work / "models").write_text("m1 test0-0 test0-1\n")
     refused(shell(line), "models: has no line for 1 models (m2), which data/test/trials names")
 
