@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 import yaml
 
 from spk.errors import InputError
-from spk.schema import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Range, check_arguments, check_value, nearest
+from spk.schema import AT_LEAST_ONE, FRACTION, NOT_NEGATIVE, POSITIVE, Range, check_arguments, check_value, nearest
 
 log = logging.getLogger(__name__)
 
@@ -120,8 +120,53 @@ class Ramp:
 
 
 @dataclass
+class AugmentationConfig:
+    """What is done to training crops, nothing by default. All but `spec_augment` takes features.online: true.
+
+    `noises`, `music`, `babble`, `rirs` are data directories of recordings, each with wav.scp and utt2dur. A crop is
+    augmented with the probability, by one kind, drawn from those that are given, each alike. Signal-to-noise ratios are
+    in dB, of which one is drawn for each noise. A speaker at another speed is another speaker.
+    """
+
+    noises: str | None = None
+    music: str | None = None
+    babble: str | None = None
+    rirs: str | None = None
+    probability: Annotated[float, FRACTION] = 0.6
+    noise_snrs: list[float] = (15.0, 10.0, 5.0, 0.0)
+    music_snrs: list[float] = (15.0, 10.0, 8.0, 5.0)
+    babble_snrs: list[float] = (20.0, 17.0, 15.0, 13.0)
+    speeds: list[Annotated[float, Range(0.5, 2)]] = ()  # besides 1
+    spec_augment: dict[str, Any] | None = None  # arguments of SpecAugment (spk/feats/spec_augment.py)
+
+    def __post_init__(self) -> None:
+        for name in ("noise_snrs", "music_snrs", "babble_snrs", "speeds"):
+            setattr(self, name, list(getattr(self, name)))
+            if name != "speeds" and not getattr(self, name):
+                raise InputError(f"augmentation.{name}: is empty; give one ratio or more, in dB, as in [15, 10, 5, 0]")
+        if len({1.0, *self.speeds}) <= len(self.speeds):
+            raise InputError(f"augmentation.speeds: {self.speeds}: give each once, and not 1, which is always there")
+        if self.spec_augment is not None:
+            from spk.feats.spec_augment import SpecAugment
+
+            self.spec_augment = check_arguments("augmentation.spec_augment", self.spec_augment, SpecAugment)
+
+    @property
+    def data_dirs(self) -> dict[str, str]:
+        """{kind: the data directory} of the kinds that are given."""
+        return {kind: getattr(self, kind) for kind in AUGMENTATION_KINDS if getattr(self, kind) is not None}
+
+
+AUGMENTATION_KINDS = ("noises", "music", "babble", "rirs")
+
+
+@dataclass
 class SystemConfig:
-    """A whole system. Registry sections ({name, arguments}) are checked by the registry of their kind."""
+    """A whole system. Registry sections ({name, arguments}) are checked by the registry of their kind.
+
+    `online` is features.online: training reads waveforms and works their features out, instead of reading arks. It is
+    no argument of the front end, and changes nothing of what that makes.
+    """
 
     features: dict[str, Any]
     network: dict[str, Any]
@@ -136,15 +181,22 @@ class SystemConfig:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     init_from: str | None = None  # an experiment directory, or its final.pt, whose network this one starts from
     seed: Annotated[int, NOT_NEGATIVE] = 1
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    online: bool = False
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """What `make_system` takes."""
+        content = asdict(self)
+        if content.pop("online"):
+            content["features"]["online"] = True
+        return content
 
 
 SECTIONS = {
     "batch": BatchConfig,
     "train": TrainConfig,
     "validation": ValidationConfig,
+    "augmentation": AugmentationConfig,
 }
 NAMED = ("features", "normalization", "network", "loss", "optimizer", "schedule")
 
@@ -191,7 +243,9 @@ def override(content: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any
         except yaml.YAMLError:
             value = text
         if last == "name" and section.get("name") != value:
+            online = {key: section[key] for key in ("online",) if path == ["features"] and key in section}
             section.clear()
+            section.update(online)  # no argument of the old front end
         other = {"epochs": "steps", "steps": "epochs"}.get(last)  # one length of the run takes the other's place
         if path == ["train"] and other and ["train", other] not in [key for key, _ in pairs]:
             section.pop(other, None)
@@ -228,7 +282,7 @@ def make_system(content: Mapping[str, Any], source: str) -> SystemConfig:
         "optimizer": OPTIMIZERS,
         "schedule": SCHEDULES,
     }
-    known = [entry.name for entry in fields(SystemConfig)]
+    known = [entry.name for entry in fields(SystemConfig) if entry.name != "online"]
     try:
         for key in content:
             if key not in known:
@@ -238,7 +292,10 @@ def make_system(content: Mapping[str, Any], source: str) -> SystemConfig:
             if name in content or name != "normalization":
                 if name not in content:
                     raise InputError(f"{name}: missing; it has no default")
-                checked[name] = registries[name].check(name, content[name])
+                section = content[name]
+                if name == "features":
+                    section, checked["online"] = split_online(section)
+                checked[name] = registries[name].check(name, section)
         own_backend = LOSSES[checked["loss"]["name"]].backend
         checked["evaluation"] = make_evaluation(content.get("evaluation") or {}, own_backend)
         for name, kind in SECTIONS.items():
@@ -246,6 +303,7 @@ def make_system(content: Mapping[str, Any], source: str) -> SystemConfig:
             if not isinstance(section, Mapping):
                 raise InputError(f"{name}: {section!r} must be a section of keys and values")
             checked[name] = kind(**check_arguments(name, section, kind))
+        check_augmentation(checked["augmentation"], checked["online"], checked.get("normalization", {}))
         batch = checked["batch"]
         LOSSES[checked["loss"]["name"]].check_batch(batch.num_speakers, batch.utterances_per_speaker, checked["loss"])
         checked["curriculum"] = make_curriculum(content.get("curriculum") or {}, checked["loss"])
@@ -256,6 +314,26 @@ def make_system(content: Mapping[str, Any], source: str) -> SystemConfig:
     except InputError as error:
         raise InputError(f"{source}: {error}") from None
     return SystemConfig(**checked)
+
+
+def split_online(section: Any) -> tuple[Any, bool]:
+    """(a section `features` without the key `online`, its value)."""
+    if not isinstance(section, Mapping):
+        return section, False
+    front_end = {name: value for name, value in section.items() if name != "online"}
+    return front_end, check_value("features.online", section.get("online", False), bool)
+
+
+def check_augmentation(augmentation: AugmentationConfig, online: bool, normalization: Mapping[str, Any]) -> None:
+    """InputError for what needs waveforms where arks are read, and for masks where 0 is not what features are about."""
+    for name in (*AUGMENTATION_KINDS, "speeds"):
+        if getattr(augmentation, name) and not online:
+            raise InputError(f"augmentation.{name}: needs waveforms; set features.online to true, or leave it out")
+    if augmentation.spec_augment is not None and normalization.get("name") == "none":
+        raise InputError(
+            "augmentation.spec_augment: masks with 0, which is the mean of normalised features only; "
+            "choose another normalization.name than none"
+        )
 
 
 def make_evaluation(section: Any, own_backend: str | Mapping[str, Any] = "cosine") -> EvaluationConfig:

@@ -1,4 +1,4 @@
-"""The front end that a config asks for: as it stands there, or checked and complete.
+"""The front end that a config asks for: as it stands there, or checked and complete; whatever features.online says.
 
 Usage: python3 -m spk.bin.feature_config [--config FILE] [--compress METHOD] [--output FILE] [--features.<option> VALUE]
 FILE is a front end's YAML or a whole system's, of which `features` is taken; without one it is fbank40. Prints the
@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from spk.bin.command import command
-from spk.config import override, read_yaml
+from spk.config import override, read_yaml, split_online
 from spk.data.ark_format import COMPRESSION_METHODS
 from spk.data.files import whole_file
 from spk.errors import InputError
@@ -33,7 +33,7 @@ def read_section(path: str | None, overrides: Sequence[str]) -> Any:
     for option in overrides[::2]:
         if not option.startswith("--features."):
             raise InputError(f"{option}: unknown option; overrides begin with --features. here")
-    return override({"features": content["features"]}, overrides)["features"]
+    return split_online(override({"features": content["features"]}, overrides)["features"])[0]
 
 
 def complete(section: Any, compress: str, source: str) -> dict[str, Any]:

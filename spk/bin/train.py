@@ -2,7 +2,8 @@
 
 Usage: python3 -m spk.bin.train --config SYSTEM.yaml [--device auto|cpu|cuda] [--init-from EXP] [--loss.margin 0.3 ...]
            DATA EXP
-DATA holds feats.scp, utt2num_frames and utt2spk; EXP gets config.yaml, checkpoints/, training.csv and final.pt.
+DATA holds feats.scp, utt2num_frames and utt2spk, or for a system with features.online wav.scp, utt2dur and utt2spk;
+EXP gets config.yaml, checkpoints/, training.csv and final.pt.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ def main() -> None:
     options = parser.parse_args(arguments)
     data_dir, exp_dir = Path(options.data), Path(options.exp)
     config = load_system(options.config, overrides)
-    check_features(config, data_dir)
+    if not config.online:
+        check_features(config, data_dir)
 
     from spk.train.experiment import locked, open_experiment, read_config
     from spk.train.settle import settle
@@ -65,7 +67,8 @@ def run(config: SystemConfig, data_dir: Path, exp_dir: Path, device, open_direct
     torch.set_num_threads(config.train.threads)
     is_new = not list_checkpoints(exp_dir / "checkpoints")
     initial = read_initial(config) if config.init_from and is_new else None
-    training, validation = read_training_data(data_dir, config.validation, config.seed)
+    online, augmentation = open_online(config, device) if config.online else (None, None)
+    training, validation = read_training_data(data_dir, config.validation, config.seed, online)
     torch.manual_seed(config.seed)
     embedder = build_embedder(config.normalization, config.network, num_bins=training.reader.dim)
     if initial is not None:
@@ -84,13 +87,23 @@ def run(config: SystemConfig, data_dir: Path, exp_dir: Path, device, open_direct
         config.batch.size, found["batch.size"] = find_batch_size(
             config, embedder, loss, training.labels, training.reader.dim, device
         )
-    trainer = Trainer(config, exp_dir, embedder, loss, training, validation, device)
+    trainer = Trainer(config, exp_dir, embedder, loss, training, validation, device, augmentation)
     open_directory(found=found)
     try:
         trainer.fit()
     except Terminated as stopped:
         log.info("%s", stopped)
         sys.exit(STOPPED)
+
+
+def open_online(config: SystemConfig, device):
+    """(how features are made, what is drawn to augment crops) while training on waveforms."""
+    from spk.data.online_augmentation import open_augmentation
+    from spk.feats import FRONT_ENDS
+    from spk.train.training_data import Online
+
+    front_end = FRONT_ENDS.build("features", config.features)
+    return Online(front_end, device, (1.0, *config.augmentation.speeds)), open_augmentation(config.augmentation)
 
 
 def check_features(config: SystemConfig, data_dir: Path) -> None:

@@ -1,9 +1,10 @@
-"""Training batches of random crops, read by part from the arks."""
+"""Training batches of random crops, read by part from the arks or from recordings."""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,12 +12,14 @@ from torch.utils.data import DataLoader, Dataset
 
 from spk.data.ark import FeatureReader
 from spk.data.sampler import Batch, SpeakerSampler
+from spk.errors import InputError
 
 
 class CropDataset(Dataset):
     """`dataset[batch]` -> (features [B, L, F], labels [B], batch): one random crop of L frames of each utterance.
 
     An utterance shorter than L is repeated to that length. The crops depend on the batch alone, not on who reads it.
+    An utterance that cannot be read makes the item an InputError.
     """
 
     def __init__(self, reader: FeatureReader, num_frames: np.ndarray, labels: np.ndarray, crop_frames: int) -> None:
@@ -25,12 +28,20 @@ class CropDataset(Dataset):
         self.labels = torch.as_tensor(labels, dtype=torch.int64)
         self.crop_frames = crop_frames
 
-    def __getitem__(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, Batch]:
-        self.reader.check_num_frames(batch.utterances, self.num_frames[batch.utterances])
-        room = np.maximum(self.num_frames[batch.utterances] - self.crop_frames, 0) + 1
-        starts = (batch.random().random(len(room)) * room).astype(np.int64)
-        features = self.reader.crops(batch.utterances, starts, self.crop_frames)
+    def __getitem__(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, Batch] | InputError:
+        try:
+            self.reader.check_num_frames(batch.utterances, self.num_frames[batch.utterances])
+            starts = draw_starts(batch, self.num_frames, self.crop_frames)
+            features = self.reader.crops(batch.utterances, starts, self.crop_frames)
+        except InputError as error:
+            return error
         return torch.from_numpy(features), self.labels[batch.utterances], batch
+
+
+def draw_starts(batch: Batch, num_frames: np.ndarray, crop_frames: int) -> np.ndarray:
+    """The first frame of each of the batch's crops, anywhere where one fits; 0 in a shorter utterance."""
+    room = np.maximum(num_frames[batch.utterances] - crop_frames, 0) + 1
+    return (batch.random().random(len(room)) * room).astype(np.int64)
 
 
 def leave_signals_to_the_parent(worker: int) -> None:
@@ -40,19 +51,28 @@ def leave_signals_to_the_parent(worker: int) -> None:
 
 
 def load_batches(
-    dataset: CropDataset, sampler: SpeakerSampler, *, workers: int, pin_memory: bool
-) -> Iterator[tuple[torch.Tensor, torch.Tensor, Batch]]:
-    """The endless stream of batches, read ahead by `workers` processes (0: in this one)."""
-    return iter(
-        DataLoader(
-            dataset,
-            sampler=sampler,
-            batch_size=None,
-            num_workers=workers,
-            pin_memory=pin_memory,
-            prefetch_factor=4 if workers else None,
-            persistent_workers=workers > 0,
-            worker_init_fn=leave_signals_to_the_parent,
-            generator=torch.Generator(),  # the loader's own draw must not move the network's generator
-        )
+    dataset: Dataset, sampler: SpeakerSampler, *, workers: int, pin_memory: bool
+) -> Iterator[tuple[Any, torch.Tensor, Batch]]:
+    """The endless stream of the dataset's items for batches, read ahead by `workers` processes (0: in this one).
+
+    An InputError that is an item is raised: raised in another process it would lose its form.
+    """
+    loader = DataLoader(
+        dataset,
+        sampler=sampler,
+        batch_size=None,
+        num_workers=workers,
+        pin_memory=pin_memory,
+        prefetch_factor=4 if workers else None,
+        persistent_workers=workers > 0,
+        worker_init_fn=leave_signals_to_the_parent,
+        generator=torch.Generator(),  # the loader's own draw must not move the network's generator
     )
+    return raised(iter(loader))
+
+
+def raised(items: Iterator[Any]) -> Iterator[Any]:
+    for item in items:
+        if isinstance(item, InputError):
+            raise item
+        yield item

@@ -42,9 +42,9 @@ class Batch:
     epoch: int
     position: int
 
-    def random(self) -> np.random.Generator:
-        """The generator of what else is drawn for this batch: its crops."""
-        return np.random.default_rng([self.seed, self.epoch, self.position])
+    def random(self, purpose: int = 0) -> np.random.Generator:
+        """The generator of what else is drawn for this batch: where its crops begin, or another purpose (1, 2, ...)."""
+        return np.random.default_rng([self.seed, self.epoch, self.position, *[purpose] * (purpose > 0)])
 
 
 class SpeakerSampler:

@@ -13,7 +13,10 @@ from spk.nets.normalization import NORMALIZATIONS
 
 
 class Embedder(nn.Module):
-    """Features as they lie in the ark [N, T, F], and how many frames of each are real [N] -> embeddings [N, D]."""
+    """Features as they lie in the ark [N, T, F], and how many frames of each are real [N] -> embeddings [N, D].
+
+    In training, where `masked_NTF` is True, the network sees 0 instead of the normalised features.
+    """
 
     def __init__(self, normalization: nn.Module, network: nn.Module) -> None:
         super().__init__()
@@ -25,12 +28,16 @@ class Embedder(nn.Module):
         """The shortest input that the network can embed."""
         return self.network.min_frames
 
-    def forward(self, features_NTF: Tensor, lengths_N: Tensor | None = None) -> Tensor:
+    def forward(
+        self, features_NTF: Tensor, lengths_N: Tensor | None = None, masked_NTF: Tensor | None = None
+    ) -> Tensor:
         shortest = features_NTF.shape[1] if lengths_N is None else int(lengths_N.min())
         if shortest < self.min_frames:
             raise InputError(f"an input of {shortest} frames is too short: this network needs {self.min_frames}")
-        x_NFT = self.normalization(features_NTF.transpose(1, 2), lengths_N)
-        return self.network(x_NFT.transpose(1, 2), lengths_N)
+        x_NTF = self.normalization(features_NTF.transpose(1, 2), lengths_N).transpose(1, 2)
+        if masked_NTF is not None:
+            x_NTF = x_NTF.masked_fill(masked_NTF, 0)
+        return self.network(x_NTF, lengths_N)
 
 
 def build_embedder(normalization: str | Mapping[str, Any], network: Mapping[str, Any], num_bins: int) -> Embedder:

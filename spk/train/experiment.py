@@ -12,26 +12,28 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 import spk
-from spk.config import SystemConfig
+from spk.config import AUGMENTATION_KINDS, SystemConfig, make_system
 from spk.data.data_dir import read_table
 from spk.data.files import file_digest, whole_file, write_json
 from spk.errors import InputError
 from spk.train.initialization import initial_file
+from spk.train.training_data import training_files
 
 # What may change between a run and its resumption: it alters nothing of the result.
 FREE_TO_CHANGE = (
     *("train.workers", "train.log_every", "train.save_every", "train.keep_checkpoints"),
     *("evaluation.crops", "evaluation.crop_frames"),
-    "init_from",  # where the file lies; its digest must stay
+    *("init_from", *(f"augmentation.{kind}" for kind in AUGMENTATION_KINDS)),  # where files lie; their digests must stay
 )
-DATA_FILES = ("feats.scp", "feats.yaml", "utt2spk", "utt2num_frames")
+PLACES = ("feats.scp", "wav.scp")  # tables of where files are
+NOISE_FILES = ("wav.scp", "utt2dur")
 
 
 def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -62,11 +64,14 @@ def read_run(exp_dir: Path) -> dict[str, Any] | None:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
-def data_digests(data_dir: Path) -> dict[str, str]:
-    """Digests of the data directory's files; of feats.scp without the folders, so that a run may move with its data."""
-    digests = {name: file_digest(data_dir / name) for name in DATA_FILES}
-    places = (f"{utterance} {Path(place).name}\n" for utterance, place in read_table(data_dir / "feats.scp").items())
-    return digests | {"feats.scp": hashlib.sha256("".join(places).encode()).hexdigest()}
+def data_digests(data_dir: Path, names: Iterable[str]) -> dict[str, str]:
+    """Digests of the data directory's files; of places without the folders, so that a run may move with its data."""
+    return {name: (places_digest if name in PLACES else file_digest)(data_dir / name) for name in names}
+
+
+def places_digest(path: Path) -> str:
+    places = (f"{key} {Path(place).name}\n" for key, place in read_table(path).items())
+    return hashlib.sha256("".join(places).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def open_experiment(
@@ -80,15 +85,16 @@ def open_experiment(
     """Write config.yaml and run.json, or check that they say the same as now.
 
     `found` tells how values that the config left to the machine were found: {"batch.size": "48 crops, ..."}.
-    Raises InputError when the directory was begun with another config, other data or another initial network, with the
-    difference.
+    Raises InputError when the directory was begun with another config, other data, other noises or another initial
+    network, with the difference.
     """
     begun = read_config(exp_dir)
-    digests = data_digests(data_dir)
+    digests = data_digests(data_dir, training_files(data_dir, config.online))
+    noises = {kind: data_digests(Path(folder), NOISE_FILES) for kind, folder in config.augmentation.data_dirs.items()}
     initial = describe_initial(config)
     if begun is None:
         run = describe_run(data_dir, digests, overrides, source)
-        write_json(exp_dir / "run.json", {**run, "init_from": initial, "found": dict(found or {})})
+        write_json(exp_dir / "run.json", {**run, "init_from": initial, "noises": noises, "found": dict(found or {})})
         with whole_file(exp_dir / "config.yaml") as file:
             yaml.safe_dump(config.as_dict(), file, sort_keys=False)
         return
@@ -100,11 +106,18 @@ def open_experiment(
         )
     check_same_config(exp_dir, begun, config)
     recorded = run["data_digests"]
-    if changed := [name for name in DATA_FILES if recorded.get(name) != digests[name]]:
+    if changed := sorted(name for name in recorded.keys() | digests.keys() if recorded.get(name) != digests.get(name)):
         raise InputError(
             f"{exp_dir} was begun with other data ({', '.join(changed)} of {data_dir} changed since); "
             "name another directory, or delete this one"
         )
+    recorded = run.get("noises", {})
+    for kind, folder in config.augmentation.data_dirs.items():
+        if changed := [name for name in NOISE_FILES if recorded.get(kind, {}).get(name) != noises[kind][name]]:
+            raise InputError(
+                f"{exp_dir} was begun with other recordings in augmentation.{kind} ({', '.join(changed)} of {folder} "
+                "changed since); name another directory, or delete this one"
+            )
     before = run.get("init_from")
     if (before and before["digest"]) != (initial and initial["digest"]):
         was, now = (one["file"] if one else "weights drawn with the seed" for one in (before, initial))
@@ -115,7 +128,9 @@ def open_experiment(
 
 
 def check_same_config(exp_dir: Path, begun: Mapping[str, Any], config: SystemConfig) -> None:
-    if different := config_differences(begun, config.as_dict()):
+    """InputError names what differs. A key that `begun` lacks came after it, with a default that changed nothing."""
+    begun, now = (make_system(content, f"{exp_dir}/config.yaml").as_dict() for content in (begun, config.as_dict()))
+    if different := config_differences(begun, now):
         raise InputError(
             f"{exp_dir} was begun with another config ({'; '.join(different)}); "
             "name another directory, or delete this one"

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from spk.config import SystemConfig
+from spk.config import SystemConfig, split_online
 from spk.data.torch_files import load
 from spk.errors import InputError
 from spk.nets.embedder import Embedder
@@ -36,7 +36,7 @@ def read_initial(config: SystemConfig) -> dict[str, Any]:
     if not {"config", "num_bins", "step", "embedder"} <= saved.keys():
         raise InputError(f"init_from: {path}: is no final.pt of a trained system")
     if different := [
-        text for name in SECTIONS for text in differences(name, saved["config"][name], vars(config)[name])
+        text for name in SECTIONS for text in differences(name, split_online(saved["config"][name])[0], vars(config)[name])
     ]:
         raise InputError(
             f"init_from: {path}: its network does not fit this system: {'; '.join(different)}; "

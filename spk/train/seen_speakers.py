@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from spk.config import ValidationConfig
+from spk.config import ValidationConfig, split_online
 from spk.data.files import file_digest
 from spk.errors import InputError
 from spk.schema import check_arguments
@@ -15,8 +15,9 @@ from spk.train.experiment import read_config, read_run
 from spk.train.training_data import speakers_trained_on
 
 log = logging.getLogger(__name__)
-# The held-out speakers are drawn from those whose utterances have features; another list gives another draw.
-DRAWN_FROM = ("utt2spk", "utt2num_frames")
+# The held-out speakers are drawn from those whose utterances have features, or online a duration; another list gives
+# another draw.
+DRAWN_FROM = ("utt2spk", "utt2num_frames", "utt2dur")
 
 
 def speakers_seen(initial: Mapping[str, str] | None, data_dir: Path) -> set[str]:
@@ -37,7 +38,7 @@ def speakers_seen(initial: Mapping[str, str] | None, data_dir: Path) -> set[str]
         places = [place for place in (data_dir, Path(run["data"])) if not changed_since(run, place)]
         if not places:
             raise InputError(f"{run['data']}, which {path} was trained on, is gone or has changed")
-        seen |= speakers_trained_on(places[0], validation_of(config), config["seed"])
+        seen |= speakers_trained_on(places[0], validation_of(config), config["seed"], is_online=is_online(config))
         initial = run.get("init_from")
     return seen
 
@@ -45,8 +46,12 @@ def speakers_seen(initial: Mapping[str, str] | None, data_dir: Path) -> set[str]
 def changed_since(run: Mapping[str, Any], data_dir: Path) -> list[str]:
     """Those of DRAWN_FROM that are others in `data_dir` than those that this run (run.json) was trained with."""
     digests = run["data_digests"]
-    paths = [data_dir / name for name in DRAWN_FROM]
+    paths = [data_dir / name for name in DRAWN_FROM if name in digests]
     return [path.name for path in paths if not path.is_file() or file_digest(path) != digests[path.name]]
+
+
+def is_online(config: Mapping[str, Any]) -> bool:
+    return split_online(config["features"])[1]
 
 
 def validation_of(config: Mapping[str, Any]) -> ValidationConfig:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import math
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from spk.data.torch_files import load, save
 from spk.embed.embeddings import embed
 from spk.embed.model import save_model
 from spk.errors import InputError
+from spk.feats.spec_augment import SpecAugment
 from spk.losses.loss import Loss
 from spk.metrics.eer import eer
 from spk.nets.embedder import Embedder
@@ -35,7 +37,13 @@ from spk.train.schedules import SCHEDULES
 from spk.train.step import forward_backward, place
 from spk.train.training_data import Utterances
 
+if TYPE_CHECKING:
+    from torch.utils.data import Dataset
+
+    from spk.data.online_augmentation import OnlineAugmentation
+
 log = logging.getLogger(__name__)
+MASKS = 1  # which generator of a batch draws them
 
 
 class Terminated(Exception):
@@ -54,6 +62,7 @@ class Trainer:
         training: Utterances,
         validation: Utterances | None,
         device: torch.device,
+        augmentation: OnlineAugmentation | None = None,
     ) -> None:
         if config.batch.crop_frames < embedder.min_frames:
             raise InputError(
@@ -72,6 +81,9 @@ class Trainer:
         self.embedder = place(embedder, device)
         self.loss = loss.to(device)
         self.training, self.validation = training, validation
+        self.dataset, self.features_of = self.crops(augmentation)
+        masks = config.augmentation.spec_augment
+        self.spec_augment = SpecAugment(**masks) if masks is not None else None
         self.sampler = SpeakerSampler(
             training.labels,
             num_speakers_per_batch=config.batch.num_speakers,
@@ -99,6 +111,18 @@ class Trainer:
         self.best_eer, self.best_step = math.inf, 0
         self.loss_sum, self.loss_count = 0.0, 0  # since the last logged step
         self.last_batch: Batch | None = None
+
+    def crops(self, augmentation: OnlineAugmentation | None) -> tuple[Dataset, Callable[[Any], Tensor]]:
+        """What reads the crops of a batch, and what makes features on the device of what it has read."""
+        training, crop_frames = self.training, self.config.batch.crop_frames
+        if not self.config.online:
+            dataset = CropDataset(training.reader, training.num_frames, training.labels, crop_frames)
+            return dataset, lambda features: features.to(self.device, non_blocking=True)
+        from spk.data.wave_crops import WaveCropDataset
+        from spk.train.wave_features import CropFeatures
+
+        dataset = WaveCropDataset(training.reader, training.labels, crop_frames, augmentation)
+        return dataset, CropFeatures(training.reader.framing, self.device)
 
     def refuse_ramps_past_the_end(self) -> None:
         """InputError for a curriculum that would not get to its configured value within the run."""
@@ -154,11 +178,8 @@ class Trainer:
             "validation_eer",
         ]
         self.logbook = Logbook(self.exp_dir, columns, self.step, self.total_steps)
-        dataset = CropDataset(
-            self.training.reader, self.training.num_frames, self.training.labels, self.config.batch.crop_frames
-        )
         batches = load_batches(
-            dataset, self.sampler, workers=self.config.train.workers, pin_memory=self.device.type == "cuda"
+            self.dataset, self.sampler, workers=self.config.train.workers, pin_memory=self.device.type == "cuda"
         )
         with contextlib.closing(self.logbook), self.stop_signal() as stop:
             self.last_time, self.last_step = time.monotonic(), self.step
@@ -170,17 +191,20 @@ class Trainer:
                     raise Terminated(f"stopped at step {self.step}; start again to go on")
         self.finish()
 
-    def train_step(self, batches: Iterator[tuple[Tensor, Tensor, Batch]]) -> None:
+    def train_step(self, batches: Iterator[tuple[Any, Tensor, Batch]]) -> None:
         """One batch: crops, forward, loss in float32, backward, update."""
-        features, labels, batch = next(batches)
+        crops, labels, batch = next(batches)
         self.curriculum_now = self.curriculum_values()
         for name, value in self.curriculum_now.items():
             set_number(self.loss, name, value)
         self.embedder.train()
-        features = features.to(self.device, non_blocking=True)
+        features = self.features_of(crops)
         labels = labels.to(self.device, non_blocking=True)
         self.optimizer.zero_grad(set_to_none=True)
-        loss = forward_backward(self.forward, self.loss, features, labels, self.config.train.precision)
+        forward = self.forward
+        if self.spec_augment is not None:
+            forward = functools.partial(forward, masked_NTF=self.draw_masks(batch, features))
+        loss = forward_backward(forward, self.loss, features, labels, self.config.train.precision)
         limit = self.config.train.gradient_clip or math.inf
         self.gradient_norm = nn.utils.clip_grad_norm_(self.parameters, limit)
         loss_value = loss.item()
@@ -192,6 +216,11 @@ class Trainer:
         self.step += 1
         self.last_batch = batch
         self.loss_sum, self.loss_count = self.loss_sum + loss_value, self.loss_count + 1
+
+    def draw_masks(self, batch: Batch, features: Tensor) -> Tensor:
+        """bool [N, T, F] on the device: a function of the batch, so that a resumed run draws the same."""
+        in_time, in_frequency = self.spec_augment.draw(batch.random(MASKS), *features.shape)
+        return in_time.to(self.device, non_blocking=True) | in_frequency.to(self.device, non_blocking=True)
 
     def after_step(self) -> None:
         """Log, validate and save when it is time; the last step is always validated and saved."""
