@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from spk.data.trials import Trials, read_trials
+from spk.data.trials import Pairs, Trials, read_trials
 from spk.errors import InputError
 
 # The video's id may hold dashes and underscores; the first release had names and one folder less.
@@ -112,11 +113,13 @@ def read_voxceleb_trials(path: str | os.PathLike[str]) -> Trials:
             raise InputError(f"{path}:{first_line(trials, index)}: {other_path(name)}")
         utterances.append("-".join(match.groups()))
         speakers.append(match[1])
-    refuse_contradicted_labels(path, trials, speakers)
+    contradicted = contradicted_labels(trials, speakers)
+    if contradicted.size:
+        raise InputError(f"{path}:{contradicted[0] + 1}: {contradiction(trials, contradicted)}")
     return Trials(utterances, trials.enroll, trials.test, trials.is_target)
 
 
-def first_line(trials: Trials, utterance: int) -> int:
+def first_line(trials: Pairs, utterance: int) -> int:
     """The number of the first line in which the utterance of this index stands."""
     return int(np.argmax((trials.enroll == utterance) | (trials.test == utterance))) + 1
 
@@ -127,19 +130,22 @@ def other_path(name: str) -> str:
     return f"{name!r} is not a path idNNNNN/video/file.wav"
 
 
-def refuse_contradicted_labels(path: str | os.PathLike[str], trials: Trials, speakers: Sequence[str | None]) -> None:
-    """Raise InputError when a trial is target and its speakers differ, or the other way round.
+def contradicted_labels(trials: Trials, speakers: Sequence[str | None]) -> NDArray[np.int64]:
+    """The trials (their places) that are target although their speakers differ, or the other way round.
 
     `speakers`: of each of trials.utterances; trials of an utterance without one are not looked at.
     """
     indices: dict[str | None, int] = {None: -1}
     index = np.array([indices.setdefault(speaker, len(indices)) for speaker in speakers], dtype=np.int64)
     enroll, test = index[trials.enroll], index[trials.test]
-    contradicted = np.flatnonzero(((enroll == test) != trials.is_target) & (enroll >= 0) & (test >= 0))
-    if contradicted.size:
-        line = contradicted[0]
-        kind, others = ("target", "two speakers") if trials.is_target[line] else ("nontarget", "one speaker")
-        raise InputError(
-            f"{path}:{line + 1}: '{trials.names(line)}' is a {kind} trial, but has utterances of {others}; "
-            f"labels that contradict the speakers' ids: {contradicted.size}"
-        )
+    return np.flatnonzero(((enroll == test) != trials.is_target) & (enroll >= 0) & (test >= 0))
+
+
+def contradiction(trials: Trials, places: NDArray[np.int64]) -> str:
+    """What contradicts the first of the trials at these places, and how many there are."""
+    line = places[0]
+    kind, others = ("target", "two speakers") if trials.is_target[line] else ("nontarget", "one speaker")
+    return (
+        f"'{trials.names(line)}' is a {kind} trial, but has utterances of {others}; "
+        f"labels that contradict the speakers' ids: {places.size}"
+    )
