@@ -29,7 +29,7 @@ from pathlib import Path
 from spk.bin.byte_progress import ByteProgress
 from spk.bin.command import argument_parser, command
 from spk.data.alone import alone_in
-from spk.data.archives import JoinedFiles, TarArchive, ZipArchive, plan_unpacking, unpack
+from spk.data.archives import JoinedFiles, TarArchive, ZipArchive, plan_unpacking, shown_size, unpack
 from spk.data.checksums import PUBLISHED, md5_sums, read_checksums
 from spk.data.download import download
 from spk.data.files import file_digest
@@ -122,8 +122,8 @@ def get(file: RemoteFile, url: str, path: Path, md5: str) -> None:
         begin = time.monotonic()
         download(url, path, md5, file.fault, lambda total: ByteProgress(path.name, total))
         checked = "MD5 as published" if md5 else "no MD5 is published"
-        size = path.stat().st_size / 1e6
-        log.info("%s: %.1f MB in %.0f s, %s", path, size, time.monotonic() - begin, checked)
+        size = shown_size(path.stat().st_size)
+        log.info("%s: %s in %.0f s, %s", path, size, time.monotonic() - begin, checked)
     elif md5:
         with ByteProgress(f"MD5 of {path.name}", path.stat().st_size) as progress:
             found, _ = md5_sums([path], progress)

@@ -25,7 +25,7 @@ from pathlib import Path
 from spk.bin.byte_progress import ByteProgress
 from spk.bin.command import argument_parser, command
 from spk.data.alone import alone_in
-from spk.data.archives import ZipArchive, plan_unpacking, unpack
+from spk.data.archives import ZipArchive, plan_unpacking, shown_size, unpack
 from spk.data.checksums import PUBLISHED, read_checksums
 from spk.data.stamp import differences, write_stamp
 from spk.data.voxceleb_archives import HOW_TO_GET, SOURCES, VoxCelebArchive, check_md5, find_archives, known_md5
@@ -91,13 +91,13 @@ def make(
     begun = differences(folder / BEGUN, inputs)
     # By the MD5 it is the archive of the last call, though its files may have other names and times now.
     resumed = begun is not None and "MD5" not in begun and (list_name != "none" or not begun)
-    gigabytes = archive.num_bytes() / 1e9
+    size = shown_size(archive.num_bytes())
     if list_name == "none":
-        log.info("%s (%.3g GB): not checked -> %s", archive.shown, gigabytes, folder)
+        log.info("%s (%s): not checked -> %s", archive.shown, size, folder)
     elif begun == []:
-        log.info("%s (%.3g GB): MD5 checked before -> %s", archive.shown, gigabytes, folder)
+        log.info("%s (%s): MD5 checked before -> %s", archive.shown, size, folder)
     else:
-        log.info("%s (%.3g GB): checking its MD5", archive.shown, gigabytes)
+        log.info("%s (%s): checking its MD5", archive.shown, size)
         with ByteProgress(f"MD5 of {name}", archive.num_bytes()) as progress:
             check_md5(archive, checksums, list_name, progress)
         log.info("%s: MD5 as in %s -> %s", archive.shown, list_name, folder)

@@ -311,6 +311,10 @@ def crc_of(path: Path) -> int:
     return crc
 
 
+def shown_size(num_bytes: int) -> str:
+    return f"{num_bytes / 1e9:.3g} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.3g} MB"
+
+
 def check_room(shown: str, folder: Path, sizes: Collection[int]) -> None:
     """Raises: InputError when the file system of `folder` has too little space, or can hold too few files more."""
     system = os.statvfs(folder)
@@ -318,7 +322,7 @@ def check_room(shown: str, folder: Path, sizes: Collection[int]) -> None:
     free = system.f_bavail * system.f_frsize
     if needed > free:
         raise InputError(
-            f"{folder}: unpacking {shown} takes {needed / 1e9:.3g} GB, but {free / 1e9:.3g} GB are free; free some "
+            f"{folder}: unpacking {shown} takes {shown_size(needed)}, but {shown_size(free)} are free; free some "
             "space, or choose another disk"
         )
     if system.f_files and len(sizes) > system.f_favail:

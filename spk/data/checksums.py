@@ -36,9 +36,14 @@ def read_checksums(path: Path) -> dict[str, str]:
 
 
 def md5_sums(
-    paths: Sequence[Path], progress: Callable[[int], object] = lambda num_bytes: None
+    paths: Sequence[Path],
+    progress: Callable[[int], object] = lambda num_bytes: None,
+    each: Callable[[Path, str], object] = lambda path, md5: None,
 ) -> tuple[str, dict[Path, str]]:
-    """The MD5 of all files joined, and of each one, in one reading. `progress` is told how many bytes were read."""
+    """The MD5 of all files joined, and of each one, in one reading.
+
+    `progress` is told how many bytes were read, `each` of a file and its MD5 as soon as it was read.
+    """
     joined = hashlib.md5(usedforsecurity=False)
     single = {}
     for path in paths:
@@ -50,4 +55,5 @@ def md5_sums(
                     digest.update(block)
                 progress(len(block))
         single[path] = (digest if len(paths) > 1 else joined).hexdigest()
+        each(path, single[path])
     return joined.hexdigest(), single

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from spk.data.archives import shown_size
 from spk.data.checksums import md5_sums
 from spk.data.files import write_json
 from spk.errors import InputError
@@ -156,7 +157,7 @@ def fetch(
             failures, came = 0, True
         in_pieces = partial.size() > 0
         if failures == len(waits):
-            got = f", {partial.size() / 1e6:.1f} MB are kept in {partial.content}" if partial.size() else ""
+            got = f", {shown_size(partial.size())} are kept in {partial.content}" if partial.size() else ""
             raise InputError(
                 f"{url}: {reason}, {failures + 1} times in a row{got}; run the same command again to go on, or "
                 f"{other_ways(partial)}"
@@ -253,6 +254,6 @@ def check_room(partial: Partial, num_bytes: int) -> None:
     free = shutil.disk_usage(partial.path.parent).free
     if num_bytes > free:
         raise InputError(
-            f"{partial.path}: takes {num_bytes / 1e9:.3g} GB more, but {free / 1e9:.3g} GB are free; free some space, "
+            f"{partial.path}: takes {shown_size(num_bytes)} more, but {shown_size(free)} are free; free some space, "
             "or choose another disk"
         )

@@ -89,6 +89,9 @@ def find_archives(folder: Path, checksums: Mapping[str, str]) -> tuple[dict[str,
             check_parts(folder, source, parts, checksums)
             archives[name] = VoxCelebArchive(tuple(present[part] for part in parts), source.zips)
         if name in archives:
+            for path in archives[name].paths:
+                if path.stat().st_size == 0:
+                    raise InputError(f"{path}: is empty; download it again")
             check_end(archives[name])
     return archives, remarks
 
@@ -146,13 +149,16 @@ def check_md5(
 ) -> None:
     """Read the whole archive. Raises: InputError when it, or a part, is not what the list says."""
     expected_joined, expected_parts = known_md5(archive, checksums, list_name)
-    joined, parts = md5_sums(archive.paths, progress)
-    for path, md5 in parts.items():
-        if expected_parts.get(path.name, md5) != md5:
+
+    def check_part(path: Path, md5: str) -> None:
+        expected = expected_parts.get(path.name, md5)
+        if md5 != expected:
             raise InputError(
-                f"{path}: has the MD5 {md5}, but {list_name} says {expected_parts[path.name]}: it is damaged or of "
-                "another release; download it again"
+                f"{path}: has the MD5 {md5}, but {list_name} says {expected}: it is damaged or of another release; "
+                "download it again"
             )
+
+    joined, _ = md5_sums(archive.paths, progress, check_part)
     if expected_joined and joined != expected_joined:
         raise InputError(
             f"{archive.shown}: has the MD5 {joined}, but {list_name} says {expected_joined} of {archive.zips[0]}: it "

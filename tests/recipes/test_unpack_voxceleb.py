@@ -147,6 +147,11 @@ def test_a_part_that_is_not_as_published_is_named_and_nothing_of_its_archive_is_
     assert nothing_of(tmp_path / "corpus", "vox1_dev_wav")
 
 
+def test_an_empty_part_is_named_before_anything_is_read(shell, archives):
+    (archives / "vox2_dev_aac_partad").write_bytes(b"")
+    refused(shell, "unpack_voxceleb --checksums sums archives corpus", "archives/vox2_dev_aac_partad: is empty")
+
+
 def test_the_sum_of_the_whole_is_enough(shell, tmp_path, archives):
     """A list that knows only joined archives, under the other of their names."""
     lines = [line for line in (tmp_path / "sums").read_text().splitlines() if line.endswith(".zip")]

@@ -238,7 +238,7 @@ def test_an_archive_without_files_or_without_the_expected_folder_is_refused(tmp_
 def test_too_small_a_disk_is_found_before_anything_is_written(disk_of):
     folder = disk_of("512k")
     content = zip_of({f"{number}.wav": bytes(1000) for number in range(200)})  # a block of 4096 bytes each
-    with pytest.raises(InputError, match=r"takes 0\.000819 GB, but .* are free"):
+    with pytest.raises(InputError, match=r"takes 0\.819 MB, but .* are free"):
         unpack_all(content, "zip", folder)
     assert list(folder.iterdir()) == []
 

@@ -51,6 +51,9 @@ def test_the_sum_of_joined_files_is_that_of_their_bytes_one_after_another(tmp_pa
     assert joined == hashlib.md5(b"".join(contents)).hexdigest()
     assert list(single.values()) == [hashlib.md5(content).hexdigest() for content in contents]
     assert sum(read) == 3_000_003
+    ended: list[tuple[Path, int]] = []
+    md5_sums(paths, read.append, lambda path, md5: ended.append((path, sum(read) - 3_000_003)))
+    assert ended == [(paths[0], 3), (paths[1], 3), (paths[2], 3_000_003)]
     assert md5_sums(paths[:1]) == (hashlib.md5(b"abc").hexdigest(), {paths[0]: hashlib.md5(b"abc").hexdigest()})
 
 

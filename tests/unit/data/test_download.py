@@ -112,7 +112,7 @@ def test_another_part_than_was_asked_for_is_not_taken(server, tmp_path):
 
 def test_a_next_call_goes_on_where_the_last_one_failed(server, tmp_path):
     server.faults = [("drop", 4000), 503, 503, 503, 503]
-    with pytest.raises(InputError, match=r"503.*4 times in a row, 0\.0 MB are kept"):
+    with pytest.raises(InputError, match=r"503.*4 times in a row, 0\.004 MB are kept"):
         get(server, tmp_path)
     assert partial(tmp_path) == OLD[:4000] and not (tmp_path / "out/f").exists()
     assert get(server, tmp_path) == OLD
@@ -225,7 +225,7 @@ def test_what_is_no_address_of_the_web_is_refused(tmp_path, url):
 def test_too_small_a_disk_is_found_before_the_download(server, disk_of):
     server.files["/f"] = Served(bytes(600_000))
     folder = disk_of("512k")
-    with pytest.raises(InputError, match=r"takes 0\.0006 GB more, but"):
+    with pytest.raises(InputError, match=r"takes 0\.6 MB more, but"):
         download(f"{server.address}/f", folder / "f", waits=QUICK)
     assert not (folder / "f").exists()
 
