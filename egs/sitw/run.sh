@@ -157,5 +157,6 @@ if in_stage 5 "back-ends, and scores by each -> $exp/scores_*"; then
 fi
 
 if in_stage 6 "results -> $exp/results"; then
-  report "$exp"
+  report --published ../voxceleb/published.tsv --model "$model" "$exp"
+  fill_results --published ../voxceleb/published.tsv --model "$model" RESULTS.md "$exp"
 fi

@@ -158,6 +158,6 @@ if in_stage 6 "back-ends, and scores by each -> $exp/scores_*"; then
 fi
 
 if in_stage 7 "results -> $exp/results"; then
-  report --published published.tsv --published-as "$(basename "$config" .yaml),$train" "$exp"
+  report --published published.tsv "$exp"
   fill_results --published published.tsv RESULTS.md "$exp"
 fi
