@@ -31,5 +31,5 @@ def identity(options: argparse.Namespace, exp: str) -> tuple[str, str, Path]:
         return system, training, model
     run = recorded_run(model)
     if not run:
-        raise InputError(f"{model} has no run.json that says what it is; give --published-as SYSTEM,TRAINING")
+        raise InputError(f"{model} has no readable run.json that says what it is; give --published-as SYSTEM,TRAINING")
     return run["system"], run["training"], model

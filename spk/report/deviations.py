@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from spk.data.files import file_digest
-from spk.report.results import ScoreFile, found_from
+from spk.report.results import ScoreFile, found_from, read_json
 
 # Speakers and utterances of the development parts.
 TRAINING_SETS = {"vox1": (1211, 148_642), "vox2": (5994, 1_092_009)}
 LEAST_SHARE = 0.99  # of the utterances; some files cannot be read
-# Keys of a config that change no result but by chance. What crops were evaluated is the scores' to say, and what init_from
-# names is compared by itself.
+# Keys of a config that change no result but by chance. What crops were evaluated is the scores' to say, and the system
+# that init_from names is compared by itself.
 NO_MATTER = (
     *("train.workers", "train.threads", "train.log_every", "train.save_every", "train.keep_checkpoints"),
     *("seed", "init_from", "evaluation.crops", "evaluation.crop_frames"),
@@ -25,12 +25,10 @@ def recorded_run(model: Path) -> dict[str, Any]:
     """What run.json of a trained system says; {} without one. `system` and `training` are what its data and config
     are named after: conf/rescnn_dam.yaml on data/vox2_dev is rescnn_dam on vox2.
     """
-    from spk.train.experiment import read_run
-
-    run = read_run(model) or {}
+    run = read_json(model / "run.json") or {}
     named = {
         "system": Path(run.get("config", "")).stem,
-        "training": Path(run.get("data", "")).name.removesuffix("_dev"),
+        "training": Path(run.get("data", "unknown data")).name.removesuffix("_dev"),
     }
     return run and {**run, **named}
 
@@ -42,7 +40,7 @@ def training_deviations(model: Path, config: Path, training: str) -> list[str]:
     """
     run = recorded_run(model)
     if not run:
-        return [f"{model} has no run.json, so that its config cannot be compared"]
+        return [f"{model} has no readable run.json, so that its config cannot be compared"]
     if "imported" in run:
         return [f"the network was imported from {run['imported']['file']}"]
     if not config.is_file():

@@ -236,13 +236,13 @@ def test_augmented_imported_and_unknown_systems_say_why_they_are_not_filled(reci
     assert said("RESULTS.md", "exp/other") == [
         "RESULTS.md: not filled: it has no row of xvector_softmax trained on vox1"
     ]
-    (recipe / "exp/other/run.json").unlink()
+    (recipe / "exp/other/run.json").write_text("{torn")
     assert said("--published-as", "ivector,vox1", "RESULTS.md", "exp/other") == [
         "RESULTS.md: not filled: no list and back-end of its rows of ivector is in exp/other"
     ]
     score(recipe / "exp/other", "plda", 0.1)
     assert said("--published-as", "ivector,vox1", "RESULTS.md", "exp/other") == [
-        "RESULTS.md: not filled: exp/other has no run.json, so that its config cannot be compared"
+        "RESULTS.md: not filled: exp/other has no readable run.json, so that its config cannot be compared"
     ]
 
 

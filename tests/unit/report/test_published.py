@@ -198,7 +198,7 @@ def test_a_system_that_nobody_published_has_an_empty_column(reported, caplog):
             "--published-as takes SYSTEM,TRAINING, as rescnn_dam,vox2, not 'rescnn_dam'",
         ),
         (("--model", "nowhere"), "nowhere: no such folder of a trained system"),
-        (("--model", "data"), "data has no run.json that says what it is; give --published-as"),
+        (("--model", "data"), "data has no readable run.json that says what it is; give --published-as"),
         (("trained",), "--published is for the table of one system, not of 2"),
     ],
 )
