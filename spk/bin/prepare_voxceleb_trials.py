@@ -42,7 +42,6 @@ log = logging.getLogger(__name__)
 
 LIST_TABLE = Path(__file__).resolve().parents[2] / "local" / "voxceleb_lists.tsv"
 STAMP = ".prepare_voxceleb_trials.done"
-HOW_TO_GET_LISTS = "local/download_corpus voxceleb_lists DIR gets them"
 # What a preparation makes. Later steps add features to the sources; the test sets need not be made again for that.
 PREPARED_FILES = [name for name in (*UTTERANCE_FILES, *RECORDING_FILES, *SPEAKER_FILES) if name not in FEATURE_FILES]
 
@@ -71,12 +70,16 @@ def main() -> None:
     if not names:
         raise InputError("--lists names no list")
     if not options.list_dir.is_dir():
-        raise InputError(f"{options.list_dir}: no such folder of trial lists; {HOW_TO_GET_LISTS}")
+        raise InputError(f"{options.list_dir}: no such folder of trial lists; {how_to_get_lists(options.list_dir)}")
 
     table = read_list_table(options.table)
     paths = find_lists(choose_lists(table, names), options.list_dir)
     sources = find_sources([Path(source) for source in options.sources.split(",") if source])
     prepare(options.data_dir, table, paths, sources)
+
+
+def how_to_get_lists(list_dir: Path) -> str:
+    return f"local/download_corpus voxceleb_lists {list_dir} gets them"
 
 
 def find_lists(lists: Sequence[PublishedList], list_dir: Path) -> dict[PublishedList, Path]:
@@ -86,7 +89,7 @@ def find_lists(lists: Sequence[PublishedList], list_dir: Path) -> dict[Published
     for one in missing:
         log.error("%s: no such file; it is list %s", list_dir / one.files[0], one.name)
     if missing:
-        raise InputError(f"{len(missing)} of {len(lists)} lists are missing; {HOW_TO_GET_LISTS}")
+        raise InputError(f"{len(missing)} of {len(lists)} lists are missing; {how_to_get_lists(list_dir)}")
     return {one: path for one, path in paths.items() if path is not None}
 
 

@@ -227,7 +227,8 @@ def test_every_missing_list_is_named_with_how_to_get_it(shell, work):
     assert result.stderr.splitlines() == [
         "lists/veri_test2.txt: no such file; it is list o_cleaned",
         "lists/list_test_hard.txt: no such file; it is list h",
-        "prepare_voxceleb_trials: error: 2 of 6 lists are missing; local/download_corpus voxceleb_lists DIR gets them",
+        "prepare_voxceleb_trials: error: 2 of 6 lists are missing; "
+        "local/download_corpus voxceleb_lists lists gets them",
     ]
 
 
