@@ -129,7 +129,8 @@ def get(file: RemoteFile, url: str, path: Path, md5: str) -> None:
             found, _ = md5_sums([path], progress)
         if found != md5:
             raise InputError(
-                f"{path}: has the MD5 {found}, but {md5} is published; remove it and run the same command again"
+                f"{path}: has the MD5 {found}, but the list of checksums says {md5}; remove it and run the same "
+                "command again"
             )
         log.info("%s: stands there, MD5 as published", path)
     else:

@@ -108,7 +108,7 @@ def download(
         partial.remove()
         fetch(url, partial, bool(md5), progress, waits)
     found = md5_sums([partial.content])[0] if md5 else ""
-    wrong = fault(partial.content) if found == md5 else f"has the MD5 {found}, but {md5} is published"
+    wrong = f"has the MD5 {found}, but the list of checksums says {md5}" if found != md5 else fault(partial.content)
     if wrong:
         partial.remove()
         raise InputError(f"{url}: {wrong}; nothing is kept of it; try another server with --mirror")

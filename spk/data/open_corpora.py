@@ -77,6 +77,13 @@ def fault_of_overlap_list(path: Path) -> str:
     return "" if lines else "is empty"
 
 
+def fault_of_metadata(path: Path) -> str:
+    """vox2_meta.csv begins with the names of its columns; tabs or commas are between them."""
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        line = file.readline()
+    return "" if line.startswith("VoxCeleb2 ID") else f"line 1, {line[:60]!r}, does not begin with 'VoxCeleb2 ID'"
+
+
 # ---- the layout wav/<speaker>/<session>/<utterance>
 
 
@@ -202,7 +209,7 @@ CORPORA = {
                 )
             ),
             RemoteFile(OPENSLR, "49/vox1_meta.csv"),
-            RemoteFile(OPENSLR, "49/vox2_meta.csv"),
+            RemoteFile(OPENSLR, "49/vox2_meta.csv", fault=fault_of_metadata),
         ),
     ),
     "sitw_overlap": OpenCorpus(

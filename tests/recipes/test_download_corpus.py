@@ -175,7 +175,10 @@ def test_a_file_that_the_server_has_not_is_told_with_its_address(corpus, server,
 
 
 def test_the_lists_of_voxceleb_come_with_their_metadata(corpus, server, tmp_path):
-    files = {f"{name}.txt": name.encode() for name in LISTS} | {"49/vox1_meta.csv": b"1", "49/vox2_meta.csv": b"2"}
+    files = {f"{name}.txt": name.encode() for name in LISTS} | {
+        "49/vox1_meta.csv": b"1",
+        "49/vox2_meta.csv": b"VoxCeleb2 ID \t",
+    }
     serve(server, tmp_path, files)
     del server.files["/veri_test2.txt"]
     refused(corpus("voxceleb_lists", check=False), "/veri_test2.txt: the server answers 404")

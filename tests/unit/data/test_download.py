@@ -180,7 +180,7 @@ def test_a_content_length_that_is_too_long_is_put_right_by_the_rest_that_is_not_
 
 def test_a_content_length_that_is_too_short_is_found_by_the_md5(server, tmp_path):
     server.faults = [("claim", -5)]
-    with pytest.raises(InputError, match=f"has the MD5 {md5(OLD[:-5])}, but {md5(OLD)} is published"):
+    with pytest.raises(InputError, match=f"has the MD5 {md5(OLD[:-5])}, but the list of checksums says {md5(OLD)}"):
         get(server, tmp_path, OLD)
     assert list((tmp_path / "out").iterdir()) == []
 
@@ -200,7 +200,7 @@ def test_a_redirection_is_followed_for_the_rest_too(server, tmp_path):
 
 
 def test_what_is_not_as_published_is_not_kept(server, tmp_path):
-    with pytest.raises(InputError, match=f"has the MD5 {md5(OLD)}, but {md5(NEW)} is published"):
+    with pytest.raises(InputError, match=f"has the MD5 {md5(OLD)}, but the list of checksums says {md5(NEW)}"):
         get(server, tmp_path, NEW)
     assert list((tmp_path / "out").iterdir()) == []
 
