@@ -81,9 +81,12 @@ class Part:
 
 def find_parts(root: Path) -> list[Path]:
     """The parts, dev and eval, that are there. InputError without any."""
+    if not root.is_dir():
+        raise InputError(f"{root}: no such folder")
     parts = [root / name for name in PARTS if (root / name).is_dir()]
     if not parts:
         inside = sorted({path.parent for name in PARTS for path in root.glob(f"*/{name}")})
+        inside += [root.parent] * (root / "keys").is_dir()
         hint = f"; did you mean {inside[0]}?" if inside else "; its folders audio, keys and lists are to lie in these"
         raise InputError(f"{root}: has neither a folder dev nor eval of Speakers in the Wild{hint}")
     return parts

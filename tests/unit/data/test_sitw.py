@@ -194,8 +194,11 @@ def test_without_any_key_there_is_nothing_to_prepare(dev):
 
 def test_the_folder_is_the_one_that_holds_dev_and_eval(dev, tmp_path):
     assert [part.name for part in find_parts(tmp_path / "sitw")] == ["dev", "eval"]
-    with pytest.raises(InputError, match=rf"did you mean {tmp_path}/sitw\?"):
-        find_parts(tmp_path)
+    for other in (tmp_path, dev):
+        with pytest.raises(InputError, match=rf"did you mean {tmp_path}/sitw\?"):
+            find_parts(other)
+    with pytest.raises(InputError, match="nowhere: no such folder"):
+        find_parts(tmp_path / "nowhere")
 
 
 def test_md5_sums_tell_which_files_are_damaged_and_which_are_missing(dev):
