@@ -59,6 +59,7 @@ def parse_line(table: Path, number: int, line: str) -> tuple[str, str, str]:
     *words, path = line.split()
     options = dict(zip(words[::2], words[1::2], strict=False))
     folder, _, place = path.partition("/")
-    if len(words) % 2 or not {"--rir-id", "--room-id"} <= options.keys() or folder != ROOT or not place:
+    climbs = ".." in place.split("/")
+    if len(words) % 2 or not {"--rir-id", "--room-id"} <= options.keys() or folder != ROOT or not place or climbs:
         raise InputError(f"{table}:{number}: wanted '--rir-id A --room-id B {ROOT}/PATH', not {line!r}")
     return options["--rir-id"], options["--room-id"], place
