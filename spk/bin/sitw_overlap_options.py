@@ -16,7 +16,7 @@ from spk.errors import InputError
 log = logging.getLogger(__name__)
 
 
-def parse_options(prog: str, description: str, *positions: str) -> argparse.Namespace:
+def parse_options(prog: str, description: str, *positions: str, with_model: bool = False) -> argparse.Namespace:
     parser = argument_parser(prog, description)
     parser.add_argument("--overlap", metavar="FILE", help="the list: voxceleb1_sitw_overlap.txt of OpenSLR 49")
     parser.add_argument(
@@ -25,6 +25,8 @@ def parse_options(prog: str, description: str, *positions: str) -> argparse.Name
         metavar="FILE[,FILE]",
         help="vox1_meta.csv, which has the ids of the list's names, and vox2_meta.csv, which has VoxCeleb2's test part",
     )
+    if with_model:
+        parser.add_argument("--model", type=Path, metavar="EXP", help="a system trained on DATA_DIR")
     for position in positions:
         parser.add_argument(position.lower(), type=Path, metavar=position)
     options = parser.parse_args()

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+import yaml
+
+from spk.data.files import file_digest
 
 SPEAKERS = ("id00012", "id00017", "id10001", "id10002", "id10003", "sp0.9-id10002")
 METADATA = "--metadata vox1_meta.csv,vox2_meta.csv"
@@ -86,3 +90,34 @@ def test_nobody_left_to_train_is_an_error(work, shell):
     finished = shell("remove_sitw_overlap --overlap overlap.txt data new")
     assert finished.returncode == 1
     assert "data: all its speakers are in Speakers in the Wild, too; nobody is left" in finished.stderr
+
+
+@pytest.mark.parametrize("init_from", [None, "first"])
+def test_a_model_is_refused_for_what_it_or_its_beginning_has_seen(work, shell, init_from):
+    """The model was trained on `new`, which has nobody of SITW; the one that it began from, on `data`, which has."""
+    shell(f"remove_sitw_overlap --overlap overlap.txt {METADATA} data new", check=True)
+    for name in ("data", "new"):
+        lines = (work / name / "utt2spk").read_text().splitlines()
+        (work / name / "utt2num_frames").write_text("".join(f"{line.split()[0]} 100\n" for line in lines))
+    begun: dict[str, dict[str, str] | None] = {"first": None}
+    for model, data in (("first", "data"), ("model", "new")):
+        folder = work / model
+        folder.mkdir()
+        (folder / "final.pt").write_text(model)
+        config = {"validation": {"speakers": 0}, "seed": 1, "features": {"name": "fbank40"}}
+        (folder / "config.yaml").write_text(yaml.safe_dump(config))
+        names = ("utt2spk", "utt2num_frames")
+        digests = {name: file_digest(work / data / name) for name in names}
+        before = begun["first"] if init_from and model == "model" else None
+        run = {"data": str(work / data), "data_digests": digests, "init_from": before}
+        (folder / "run.json").write_text(json.dumps(run))
+        begun[model] = {"file": str(folder / "final.pt"), "digest": file_digest(folder / "final.pt")}
+    finished = shell(f"check_sitw_overlap --overlap overlap.txt {METADATA} --model model new")
+    if init_from:
+        assert finished.returncode == 1
+        assert "model began from a network that has seen speakers of SITW: id00017, id10002, id10003" in finished.stderr
+    else:
+        assert finished.returncode == 0, finished.stderr
+    other = shell(f"check_sitw_overlap --overlap overlap.txt {METADATA} --model first new")
+    assert other.returncode == 1
+    assert f"first was not trained on new as it is now, but on {work / 'data'}" in other.stderr
