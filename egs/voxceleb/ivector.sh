@@ -34,7 +34,7 @@ seed=1 nj=16 threads=8 ngpu=1 cmd=""
 . enter_recipe.sh train_data test_data trials features exp
 . ./cmd.sh
 if [ -n "$cmd" ]; then cpu_cmd=$cmd gpu_cmd=$cmd; fi
-. data_options.sh # test_sets, trial_lists, list_test
+. data_options.sh # test_sets, trial_lists, list_enroll, list_test, list_models
 exp=${exp:-exp/$(basename "$train_data")/ivector}
 use_system "$exp" "" # rows; i-vectors have no back-end of their own
 sets=("$train_data" "${test_sets[@]}")
@@ -73,9 +73,13 @@ fi
 if in_stage 6 "back-ends, and scores by each -> $exp/scores_*"; then
   for set in "${sets[@]}"; do need 5 "$exp/embeddings_$(basename "$set")"; done
   train_backends "$train_data"
-  for i in "${!trial_lists[@]}"; do score_by_rows "$train_data" "${trial_lists[i]}" "${list_test[i]}" "${list_test[i]}"; done
+  for i in "${!trial_lists[@]}"; do
+    score_by_rows "$train_data" "${trial_lists[i]}" "${list_enroll[i]}" "${list_test[i]}" "${list_models[i]}"
+  done
 fi
 
 if in_stage 7 "results -> $exp/results"; then
-  report "$exp"
+  published=()
+  if [ "$(basename "$train_data")" = vox1_dev ]; then published=(--published published.tsv --published-as "ivector,vox1"); fi
+  report "${published[@]}" "$exp"
 fi
