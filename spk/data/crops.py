@@ -72,7 +72,10 @@ def load_batches(
 
 
 def raised(items: Iterator[Any]) -> Iterator[Any]:
-    for item in items:
-        if isinstance(item, InputError):
-            raise item
-        yield item
+    try:
+        for item in items:
+            if isinstance(item, InputError):
+                raise item
+            yield item
+    finally:
+        del items  # and with it the processes, which the traceback of an error would keep

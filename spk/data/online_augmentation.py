@@ -30,7 +30,7 @@ class OnlineAugmentation(NamedTuple):
 
 
 def open_augmentation(config: AugmentationConfig) -> OnlineAugmentation | None:
-    """With the lists of its data directories read; None when it names none. InputError for what is no such directory."""
+    """With the lists of its data directories read; None when it names none. InputError for others."""
     if not config.data_dirs:
         return None
     drawing = Drawing(

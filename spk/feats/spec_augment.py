@@ -40,9 +40,7 @@ class SpecAugment:
         return torch.from_numpy(in_time)[:, :, None], torch.from_numpy(in_frequency)[:, None, :]
 
     @staticmethod
-    def draw_axis(
-        random: np.random.Generator, num_masks: int, widest: int, num_crops: int, length: int
-    ) -> np.ndarray:
+    def draw_axis(random: np.random.Generator, num_masks: int, widest: int, num_crops: int, length: int) -> np.ndarray:
         """bool [N, length]. Of each mask first the width, then where it begins of all places where it fits."""
         width = random.integers(0, min(widest, length), (num_crops, num_masks, 1), endpoint=True)
         begin = random.integers(0, length - width, endpoint=True)

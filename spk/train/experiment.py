@@ -24,16 +24,18 @@ from spk.data.data_dir import read_table
 from spk.data.files import file_digest, whole_file, write_json
 from spk.errors import InputError
 from spk.train.initialization import initial_file
-from spk.train.training_data import training_files
+from spk.train.training_data import NOISE_FILES, training_files
 
 # What may change between a run and its resumption: it alters nothing of the result.
 FREE_TO_CHANGE = (
     *("train.workers", "train.log_every", "train.save_every", "train.keep_checkpoints"),
     *("evaluation.crops", "evaluation.crop_frames"),
-    *("init_from", *(f"augmentation.{kind}" for kind in AUGMENTATION_KINDS)),  # where files lie; their digests must stay
+    *(
+        "init_from",
+        *(f"augmentation.{kind}" for kind in AUGMENTATION_KINDS),
+    ),  # where files lie; their digests must stay
 )
 PLACES = ("feats.scp", "wav.scp")  # tables of where files are
-NOISE_FILES = ("wav.scp", "utt2dur")
 
 
 def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -36,7 +36,9 @@ def read_initial(config: SystemConfig) -> dict[str, Any]:
     if not {"config", "num_bins", "step", "embedder"} <= saved.keys():
         raise InputError(f"init_from: {path}: is no final.pt of a trained system")
     if different := [
-        text for name in SECTIONS for text in differences(name, split_online(saved["config"][name])[0], vars(config)[name])
+        text
+        for name in SECTIONS
+        for text in differences(name, split_online(saved["config"][name])[0], vars(config)[name])
     ]:
         raise InputError(
             f"init_from: {path}: its network does not fit this system: {'; '.join(different)}; "

@@ -27,6 +27,8 @@ if TYPE_CHECKING:  # training on arks needs no library that reads audio
     from spk.feats.front_end import FrontEnd
     from spk.train.wave_features import WaveFeatureReader
 
+NOISE_FILES = ("wav.scp", "utt2dur")  # of a directory of noises
+
 
 @dataclass(frozen=True)
 class Utterances:
@@ -53,8 +55,8 @@ def read_training_data(
     """(training, validation) utterances: disjoint in speakers; validation is None when no speaker is held out.
 
     Which speakers are held out, and which of their utterances, depends on the seed and the speaker list alone. With
-    `online` the training utterances' reader is a WaveReader, and that of validation works features out of waveforms; the
-    utterances are there at each speed, where their speakers are others.
+    `online` the training utterances' reader is a WaveReader, and that of validation works features out of waveforms;
+    training utterances are there at each speed, at which their speakers are others.
     """
     data_dir = Path(data_dir)
     utterances, names, lengths = read_utterances(data_dir, is_online=online is not None)
@@ -125,14 +127,6 @@ def speakers_trained_on(
     return set(names.tolist()) - set(draw_held_out(names, validation, np.random.default_rng([seed, 1])).tolist())
 
 
-def speakers_held_out(
-    data_dir: str | os.PathLike[str], validation: ValidationConfig, seed: int, *, is_online: bool = False
-) -> list[str]:
-    """The other speakers, sorted."""
-    names = read_utterances(Path(data_dir), is_online=is_online)[1]
-    return sorted(draw_held_out(names, validation, np.random.default_rng([seed, 1])).tolist())
-
-
 def training_files(data_dir: Path, is_online: bool) -> list[str]:
     """The names of the tables of a data directory that training goes by."""
     if not is_online:
@@ -142,7 +136,7 @@ def training_files(data_dir: Path, is_online: bool) -> list[str]:
 
 
 def read_utterances(data_dir: Path, *, is_online: bool = False) -> tuple[list[str], np.ndarray, dict[str, str]]:
-    """The utterances with features, their speakers' names [U], and utt2num_frames; online, those of utt2dur, and that."""
+    """The utterances with features, their speakers' names [U], and utt2num_frames; online, those of utt2dur, and it."""
     table, lengths = ("utt2dur", "utt2dur") if is_online else ("feats.scp", "utt2num_frames")
     maker = "steps/compute_durations" if is_online else "steps/make_feats"
     for name in (table, "utt2spk", lengths):
@@ -176,8 +170,8 @@ def read_sources_of(data_dir: Path, utterances: Sequence[str]) -> dict[str, Sour
             )
         if is_pipe(sources[utterance].entry):
             raise InputError(
-                f"{data_dir / 'wav.scp'}: utterance {utterance!r} is the output of a command, and features.online reads "
-                f"parts of files; decode it to a file first (steps/decode_audio): {sources[utterance].entry}"
+                f"{data_dir / 'wav.scp'}: utterance {utterance!r} is the output of a command, and features.online "
+                f"reads parts of files; decode it to a file first (steps/decode_audio): {sources[utterance].entry}"
             )
     return sources
 
