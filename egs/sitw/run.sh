@@ -67,7 +67,7 @@ no_overlap=(--overlap "$overlap")
 if [ -e "$lists/vox1_meta.csv" ]; then no_overlap+=(--metadata "$lists/vox1_meta.csv,$lists/vox2_meta.csv"); fi
 
 if in_stage 0 "who is in both corpora -> $overlap"; then
-  if [ "$overlap" = "$default_overlap" ]; then download_corpus sitw_overlap corpora; fi
+  if [ "$overlap" = "$default_overlap" ]; then download_corpus sitw_overlap "$(dirname "$overlap")"; fi
 fi
 
 if in_stage 1 "data directories and trials -> $data"; then

@@ -89,7 +89,7 @@ if in_stage 0 "corpora -> $storage"; then
     echo "$0: error: where is the speech? Give --archives, --corpus, or --train-data and --test-data (see --help)" >&2
     exit 1
   fi
-  if [ "$prepared" = false ] && [ "$lists" = "$storage/voxceleb_lists" ]; then download_corpus voxceleb_lists "$storage"; fi
+  if [ "$prepared" = false ] && [ "$lists" = "$storage/voxceleb_lists" ]; then download_corpus voxceleb_lists "$lists"; fi
 fi
 
 if in_stage 1 "m4a -> $storage/decoded"; then

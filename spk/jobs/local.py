@@ -49,7 +49,7 @@ class Task:
 
 
 class Runner:
-    """The state of one job. All signals are taken by sigtimedwait, so none can come between a start and its bookkeeping."""
+    """The state of one job. Signals are taken by sigtimedwait alone: none comes between a start and its bookkeeping."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
