@@ -26,7 +26,7 @@ from spk.bin.command import argument_parser, command
 from spk.data.validate_data_dir import FEATURE_FILES, Checks, validate_data_dir
 from spk.data.voxceleb import (
     COMPLETE,
-    Home,
+    Folder,
     Remarks,
     Tally,
     decoding_pipe,
@@ -36,7 +36,7 @@ from spk.data.voxceleb import (
     set_of,
 )
 from spk.data.voxceleb_metadata import Facts, read_metadata
-from spk.data.voxceleb_tables import TablesWriter, put_in_place, workshop
+from spk.data.voxceleb_tables import TablesWriter, put_in_place, temporary_folder
 from spk.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -66,10 +66,10 @@ def main() -> None:
         raise InputError("ROOT[,ROOT...] names no folder")
     pipes = options.pipes == "true"
     metadata = read_metadata(path for path in options.metadata.split(",") if path)
-    homes = find_speakers(roots)
-    log.info("%d speakers in %s", len(homes), ", ".join(roots))
-    with workshop(options.data) as folder:
-        writers, remarks = list_speakers(homes, metadata, folder)
+    speakers = find_speakers(roots)
+    log.info("%d speakers in %s", len(speakers), ", ".join(roots))
+    with temporary_folder(options.data) as folder:
+        writers, remarks = list_speakers(speakers, metadata, folder)
         refuse_encoded(remarks, roots, pipes)
         say_what_was_met(remarks, pipes)
         if not writers:
@@ -79,7 +79,7 @@ def main() -> None:
 
 
 def list_speakers(
-    homes: Mapping[str, list[Home]], metadata: Mapping[str, Facts], folder: Path
+    speakers: Mapping[str, list[Folder]], metadata: Mapping[str, Facts], folder: Path
 ) -> tuple[dict[str, TablesWriter], Remarks]:
     """Write the lists of all speakers into `folder`/vox1_dev, ... as far as there are recordings."""
     from tqdm import tqdm
@@ -88,7 +88,7 @@ def list_speakers(
     remarks, unknown = Remarks(), Tally()
     described = {facts.corpus for facts in metadata.values()}
     with contextlib.ExitStack() as open_files:
-        for speaker, folders in tqdm(homes.items(), unit="speaker", disable=not sys.stderr.isatty()):
+        for speaker, folders in tqdm(speakers.items(), unit="speaker", disable=not sys.stderr.isatty()):
             recordings = list_recordings(speaker, folders, remarks)
             if not recordings:
                 continue
@@ -124,8 +124,8 @@ def say_what_was_met(remarks: Remarks, pipes: bool) -> None:
         log.info("left out, as they are no recordings in a video's folder: %s", remarks.no_audio)
     if remarks.empty.count:
         log.info("empty folders: %s", remarks.empty)
-    if remarks.decoded_twin.count:
-        log.info("of recordings that are here twice, the decoded ones are taken instead of %s", remarks.decoded_twin)
+    if remarks.superseded.count:
+        log.info("of recordings that are here twice, the decoded ones are taken instead of %s", remarks.superseded)
     if remarks.encoded.count:
         log.info("decoded by ffmpeg whenever they are read (make_feats --allow-pipes true): %s", remarks.encoded)
         if shutil.which("ffmpeg") is None:

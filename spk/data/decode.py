@@ -122,6 +122,8 @@ def why_undecodable(source: Path, complaint: Sequence[str]) -> str:
         return "holds no audio stream"
     if "partial file" in said:
         return "cut off: the file ends before its audio"
+    if "whitelist" in said:
+        return f"no audio that can be read: the content is in none of the formats of {', '.join(ENCODED)}"
     if "moov atom not found" in said:
         return "no audio that can be read: cut off, or no MPEG-4 at all"
     last = next((line for line in reversed(lines) if line), "").removeprefix(f"file:{source}: ")

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 FILES_AT_ONCE = 32  # that one ffmpeg decodes
 
 
-class Workplace:
+class StepFiles:
     """What the jobs share, in DEST/.decode_audio: the settings, the list of files to decode, what each job rejected."""
 
     def __init__(self, dest: Path) -> None:
@@ -45,15 +45,15 @@ def list_files(source: Path, dest: Path, file_format: str, sample_rate: int) -> 
     Raises: InputError when there is nothing to decode, when two files would be decoded into one, and when `dest` was
     decoded from another folder or in another way.
     """
-    place = Workplace(dest)
+    shared = StepFiles(dest)
     if not source.is_dir():
         raise InputError(f"{source}: no such folder")
     settings = {"source": os.path.realpath(source), "format": file_format, "sample_rate": str(sample_rate)}
-    different = differences(place.settings, settings)
+    different = differences(shared.settings, settings)
     if different:
         raise InputError(f"{dest}: was decoded with another {', '.join(different)}; remove it, or name another folder")
     total = missing = 0
-    with whole_file(place.files, "wb") as file:
+    with whole_file(shared.files, "wb") as file:
         for folder, names in encoded_files(source):
             there = names_in(dest / folder)
             todo = [name for name in names if target_name(name, file_format) not in there]
@@ -62,7 +62,7 @@ def list_files(source: Path, dest: Path, file_format: str, sample_rate: int) -> 
             missing += len(todo)
         if not total:
             raise InputError(f"{source}: no file below it is one of {', '.join(ENCODED)}")
-    write_stamp(place.settings, settings)
+    write_stamp(shared.settings, settings)
     return total, missing
 
 
@@ -118,9 +118,9 @@ def decode_share(
     source: Path, dest: Path, file_format: str, sample_rate: int, job: int, num_jobs: int
 ) -> tuple[int, int]:
     """Decode the `job`-th of `num_jobs` parts of the list. Returns the numbers of files decoded and rejected."""
-    place = Workplace(dest)
-    count = sum(1 for _ in place.listed())
-    share = list(itertools.islice(place.listed(), count * (job - 1) // num_jobs, count * job // num_jobs))
+    shared = StepFiles(dest)
+    count = sum(1 for _ in shared.listed())
+    share = list(itertools.islice(shared.listed(), count * (job - 1) // num_jobs, count * job // num_jobs))
     progress = Progress(len(share), 0)
     rejected: list[tuple[str, str]] = []
     for first in range(0, len(share), FILES_AT_ONCE):
@@ -137,7 +137,7 @@ def decode_share(
                 log.info("rejected %s: %s", task.source, reason)
                 rejected.append((tasks[task], reason))
             progress.update(seconds)
-    with whole_file(place.rejected(job)) as file:
+    with whole_file(shared.rejected(job)) as file:
         file.writelines(f"{json.dumps(pair)}\n" for pair in rejected)
     return len(share) - len(rejected), len(rejected)
 
@@ -148,14 +148,14 @@ def join_shares(source: Path, dest: Path, file_format: str, total: int, num_jobs
     Raises: InputError when a file is neither decoded nor rejected, when more than `max_rejected` percent are rejected,
     or all.
     """
-    place = Workplace(dest)
+    shared = StepFiles(dest)
     reasons: dict[str, str] = {}
     for job in range(1, num_jobs + 1):
-        with place.rejected(job).open(encoding="utf-8") as lines:
+        with shared.rejected(job).open(encoding="utf-8") as lines:
             reasons.update(json.loads(line) for line in lines)
-        place.rejected(job).unlink()
+        shared.rejected(job).unlink()
     missing = 0
-    for file in place.listed():
+    for file in shared.listed():
         missing += 1
         if file not in reasons and not (dest / target_name(file, file_format)).exists():
             raise InputError(f"{source / file}: was neither decoded nor rejected; run decode_audio again")

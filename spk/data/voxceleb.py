@@ -22,17 +22,18 @@ COMPLETE = {
     "vox2_test": (118, 36_237),
 }
 SUFFIXES = AUDIO + ENCODED
+FORMATS = ("wav", "aac", "flac", "m4a", "mp4")  # as folders are called
 LEVELS = 5  # how far below a root a speaker's folder may lie
 VOXCELEB1 = ("id10001", "id11251")  # its first and last speaker; all other numbers are of VoxCeleb2
 LAYOUT = "<speaker>/<video>/<utterance>, such as wav/id10001/1zcIwhmdeo4/00001.wav"
 
 
 @dataclass(frozen=True)
-class Home:
-    """A speaker's folder. `part`: dev or test by the name of `named`, the nearest folder around it that says so."""
+class Folder:
+    """A folder, and the part that `named` tells: of it and the folders around it the nearest whose name says so."""
 
     path: str
-    part: str = ""
+    part: str = ""  # dev, test or ''
     named: str = ""
 
 
@@ -58,16 +59,16 @@ class Remarks:
 
     no_audio: Tally = field(default_factory=Tally)  # files
     empty: Tally = field(default_factory=Tally)  # folders
-    decoded_twin: Tally = field(default_factory=Tally)  # encoded files whose decoded copy is taken
+    superseded: Tally = field(default_factory=Tally)  # encoded files whose decoded copy is taken
     encoded: Tally = field(default_factory=Tally)  # files that must be decoded
 
 
-def find_speakers(roots: Sequence[str]) -> dict[str, list[Home]]:
+def find_speakers(roots: Sequence[str]) -> dict[str, list[Folder]]:
     """{speaker: their folders below the roots}, sorted. A speaker may have several: AAC in one, decoded in another.
 
     Raises: InputError for a root that is no folder or has no speaker's folder below it.
     """
-    homes: dict[str, dict[str, Home]] = {}
+    folders: dict[str, dict[str, Folder]] = {}
     for given in roots:
         root = os.path.abspath(given)  # noqa: PTH100 (resolve would lose the names of links)
         if not os.path.isdir(root):  # noqa: PTH112
@@ -80,19 +81,19 @@ def find_speakers(roots: Sequence[str]) -> dict[str, list[Home]]:
                 f"{given}: no speaker's folder ('id' and five digits) down to {LEVELS} levels below it; VoxCeleb is "
                 f"{LAYOUT} (archives are unpacked by unpack_voxceleb)"
             )
-        for speaker, home in found:
-            homes.setdefault(speaker, {})[home.path] = home
-    return {speaker: list(homes[speaker].values()) for speaker in sorted(homes)}
+        for speaker, folder in found:
+            folders.setdefault(speaker, {})[folder.path] = folder
+    return {speaker: list(folders[speaker].values()) for speaker in sorted(folders)}
 
 
-def around(root: str) -> Home:
+def around(root: str) -> Folder:
     """A root, with the part that its own name tells, or that of the folder around it where it is called wav or aac."""
     folder = Path(root)
-    if folder.name.lower() in ("wav", "aac"):
+    if folder.name.lower() in FORMATS:
         outer = part_in_name(folder.parent.name)
-        return Home(root, outer, str(folder.parent) if outer else "")
+        return Folder(root, outer, str(folder.parent) if outer else "")
     part = part_in_name(folder.name)
-    return Home(root, part, root if part else "")
+    return Folder(root, part, root if part else "")
 
 
 def part_in_name(name: str) -> str:
@@ -100,63 +101,63 @@ def part_in_name(name: str) -> str:
 
     A folder called test_corpora, say, is none of VoxCeleb's and tells nothing.
     """
-    words = set(re.findall(r"[a-z]+", name.lower()))
+    words = set(re.split(r"[^a-z0-9]+", name.lower()))
     parts = words & set(PARTS)
-    of_voxceleb = words & {"vox", "voxceleb"} or words <= {*PARTS, "wav", "aac", "flac"}
+    of_voxceleb = any(word.startswith("vox") for word in words) or words <= {*PARTS, *FORMATS}
     return parts.pop() if len(parts) == 1 and of_voxceleb else ""
 
 
-def speakers_below(folder: Home, levels: int) -> Iterator[tuple[str, Home]]:
+def speakers_below(folder: Folder, levels: int) -> Iterator[tuple[str, Folder]]:
     for entry in sorted_entries(Path(folder.path)):
         if entry.name.startswith(".") or not entry.is_dir():
             continue
         if SPEAKER.fullmatch(entry.name):
-            yield entry.name, Home(entry.path, folder.part, folder.named)
+            yield entry.name, Folder(entry.path, folder.part, folder.named)
         elif levels > 1:
             part = part_in_name(entry.name)
-            inner = Home(entry.path, part, entry.path) if part else Home(entry.path, folder.part, folder.named)
+            inner = Folder(entry.path, part, entry.path) if part else Folder(entry.path, folder.part, folder.named)
             yield from speakers_below(inner, levels - 1)
 
 
-def set_of(speaker: str, homes: Sequence[Home], metadata: Mapping[str, Facts]) -> str:
+def set_of(speaker: str, folders: Sequence[Folder], metadata: Mapping[str, Facts]) -> str:
     """vox1_dev, vox1_test, vox2_dev or vox2_test: by the metadata, or by the names of folders where they do not tell.
 
     Raises: InputError when neither tells, and when they contradict each other.
     """
     facts = metadata.get(speaker)
-    named = [home for home in homes if home.part]
+    named = [folder for folder in folders if folder.part]
     if facts:
-        for home in named:
-            if home.part != facts.part:
+        for folder in named:
+            if folder.part != facts.part:
                 raise InputError(
-                    f"{home.path}: is in {home.part} by the name of {home.named}, but in {facts.part} by "
-                    f"{facts.source}: move the speaker's folder, or rename {Path(home.named).name}"
+                    f"{folder.path}: is in {folder.part} by the name of {folder.named}, but in {facts.part} by "
+                    f"{facts.source}: move the speaker's folder, or rename {Path(folder.named).name}"
                 )
         return f"{facts.corpus}_{facts.part}"
     corpus = "vox1" if VOXCELEB1[0] <= speaker <= VOXCELEB1[1] else "vox2"
     if not named:
         lacking = ", and --metadata does not have the speaker" if metadata else f"; give --metadata {corpus}_meta.csv"
-        raise InputError(f"{homes[0].path}: no folder's name tells whether this is dev or test{lacking}")
-    for home in named:
-        if home.part != named[0].part:
+        raise InputError(f"{folders[0].path}: no folder's name tells whether this is dev or test{lacking}")
+    for folder in named:
+        if folder.part != named[0].part:
             raise InputError(
-                f"{named[0].path} and {home.path}: one is in {named[0].part} and one in {home.part}, but a speaker "
+                f"{named[0].path} and {folder.path}: one is in {named[0].part} and one in {folder.part}, but a speaker "
                 f"is in one only; --metadata {corpus}_meta.csv tells which"
             )
     return f"{corpus}_{named[0].part}"
 
 
-def list_recordings(speaker: str, homes: Iterable[Home], remarks: Remarks) -> dict[str, str]:
+def list_recordings(speaker: str, folders: Iterable[Folder], remarks: Remarks) -> dict[str, str]:
     """{<speaker>-<video>-<utterance>: absolute path}, sorted. Of an encoded file and its decoded copy, the copy.
 
     No file is opened or asked for its size. Raises: InputError for two files of the same kind with the same id, and
     for a name with a blank.
     """
     recordings: dict[str, str] = {}
-    for home in homes:
-        videos = sorted_entries(Path(home.path))
+    for folder in folders:
+        videos = sorted_entries(Path(folder.path))
         if not videos:
-            remarks.empty.add(home.path)
+            remarks.empty.add(folder.path)
         for video in videos:
             if video.name.startswith(".") or not video.is_dir():
                 remarks.no_audio.add(video.path)
@@ -183,7 +184,7 @@ def add_recording(recordings: dict[str, str], utterance: str, path: str, remarks
     if is_encoded(other) == is_encoded(path):
         raise InputError(f"{other} and {path}: both are {utterance!r}; name the folder of only one of them")
     recordings[utterance] = other if is_encoded(path) else path
-    remarks.decoded_twin.add(path if is_encoded(path) else other)
+    remarks.superseded.add(path if is_encoded(path) else other)
 
 
 def is_encoded(path: str) -> bool:

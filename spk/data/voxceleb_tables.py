@@ -79,7 +79,7 @@ def put_in_place(made: Path, data_dir: Path) -> list[str] | None:
 
 
 @contextlib.contextmanager
-def workshop(data: Path) -> Iterator[Path]:
+def temporary_folder(data: Path) -> Iterator[Path]:
     """A folder inside `data` in which data directories are made; what a killed run left there is removed."""
     folder = data / ".prepare_voxceleb.partial"
     shutil.rmtree(folder, ignore_errors=True)

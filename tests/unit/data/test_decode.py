@@ -100,7 +100,7 @@ def test_files_at_fault_are_rejected_each_with_its_reason_and_the_others_are_dec
     (bad / "index_lost.m4a").write_bytes(content[: len(content) // 2])
     (bad / "text.m4a").write_text("these are words\n")
     (bad / "empty.m4a").write_bytes(b"")
-    (bad / "playlist.m4a").write_text(f"#EXTM3U\n#EXTINF:2,\n{tmp_path}/good.m4a\n#EXT-X-ENDLIST\n")
+    (bad / "playlist.m4a").write_text("ffconcat version 1.0\nfile 0.m4a\n")
     ffmpeg("-f", "lavfi", "-i", "color=size=32x32:duration=0.2", bad / "silent_film.mp4")
     ffmpeg("-f", "lavfi", "-i", "anoisesrc=sample_rate=16000", "-t", "0", "-c:a", "aac", bad / "no_samples.m4a")
     out = tmp_path / "out"
@@ -115,7 +115,9 @@ def test_files_at_fault_are_rejected_each_with_its_reason_and_the_others_are_dec
         "cut.m4a": "cut off: the file ends before its audio",
         "index_lost.m4a": unreadable,
         "text.m4a": unreadable,
-        "playlist.m4a": unreadable,
+        "playlist.m4a": (
+            "no audio that can be read: the content is in none of the formats of .m4a, .mp4, .aac, .webm, .opus"
+        ),
         "empty.m4a": "empty file",
         "silent_film.mp4": "holds no audio stream",
         "missing.m4a": "no such file or directory",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from spk.data.voxceleb import Home, Remarks, decoding_pipe, find_speakers, list_recordings, part_in_name, set_of
+from spk.data.voxceleb import Folder, Remarks, decoding_pipe, find_speakers, list_recordings, part_in_name, set_of
 from spk.data.voxceleb_metadata import read_metadata
 from spk.errors import InputError
 
@@ -74,7 +74,7 @@ def test_a_table_that_is_no_metadata_is_refused(tmp_path):
         ("vox1_test_wav", "test"),
         ("vox2_dev_aac", "dev"),
         ("VoxCeleb2-Test", "test"),
-        ("dev_flac", "dev"),
+        ("dev_m4a", "dev"),
         ("test_corpora", ""),
         ("devices", ""),
         ("latest", ""),
@@ -131,23 +131,23 @@ def test_the_same_root_twice_gives_each_folder_once(tmp_path):
     ],
 )
 def test_without_metadata_the_number_tells_the_corpus_and_the_folder_the_part(speaker, part, expected):
-    assert set_of(speaker, [Home(f"/x/{part}/{speaker}", part, f"/x/{part}")], {}) == expected
+    assert set_of(speaker, [Folder(f"/x/{part}/{speaker}", part, f"/x/{part}")], {}) == expected
 
 
 def test_metadata_tell_what_folders_do_not(metadata):
-    assert set_of("id10270", [Home("/wav/id10270")], metadata) == "vox1_test"
-    assert set_of("id00012", [Home("/aac/id00012")], metadata) == "vox2_dev"
+    assert set_of("id10270", [Folder("/wav/id10270")], metadata) == "vox1_test"
+    assert set_of("id00012", [Folder("/aac/id00012")], metadata) == "vox2_dev"
 
 
 def test_contradictions_and_unknown_parts_are_refused(metadata):
     with pytest.raises(InputError, match=r"^/dev/wav/id10270: is in dev by the name of /dev, but in test by .*csv:3"):
-        set_of("id10270", [Home("/dev/wav/id10270", "dev", "/dev")], metadata)
+        set_of("id10270", [Folder("/dev/wav/id10270", "dev", "/dev")], metadata)
     with pytest.raises(InputError, match=r"tells whether this is dev or test; give --metadata vox1_meta\.csv"):
-        set_of("id10270", [Home("/wav/id10270")], {})
+        set_of("id10270", [Folder("/wav/id10270")], {})
     with pytest.raises(InputError, match=r"--metadata does not have the speaker"):
-        set_of("id10271", [Home("/wav/id10271")], metadata)
+        set_of("id10271", [Folder("/wav/id10271")], metadata)
     with pytest.raises(InputError, match=r"^/dev/id10271 and /test/id10271: one is in dev and one in test"):
-        set_of("id10271", [Home("/dev/id10271", "dev", "/dev"), Home("/test/id10271", "test", "/test")], {})
+        set_of("id10271", [Folder("/dev/id10271", "dev", "/dev"), Folder("/test/id10271", "test", "/test")], {})
 
 
 def test_recordings_are_listed_in_the_order_of_their_ids_and_the_rest_is_counted(tmp_path):
@@ -158,7 +158,7 @@ def test_recordings_are_listed_in_the_order_of_their_ids_and_the_rest_is_counted
     )
     (home / "empty").mkdir()
     remarks = Remarks()
-    found = list_recordings("id10001", [Home(str(home))], remarks)
+    found = list_recordings("id10001", [Folder(str(home))], remarks)
     assert list(found.items()) == [
         ("id10001-a-00003", f"{home}/a/00003.wav"),
         ("id10001-a-_b-00001", f"{home}/a-_b/00001.flac"),
@@ -172,21 +172,21 @@ def test_recordings_are_listed_in_the_order_of_their_ids_and_the_rest_is_counted
 @pytest.mark.parametrize("order", [1, -1])
 def test_the_decoded_copy_of_a_recording_is_taken(tmp_path, order):
     touch(tmp_path, "aac/id00012/v/00001.m4a", "aac/id00012/v/00002.m4a", "flac/id00012/v/00001.flac")
-    homes = [Home(f"{tmp_path}/aac/id00012"), Home(f"{tmp_path}/flac/id00012")][::order]
+    homes = [Folder(f"{tmp_path}/aac/id00012"), Folder(f"{tmp_path}/flac/id00012")][::order]
     remarks = Remarks()
     found = list_recordings("id00012", homes, remarks)
     assert found == {
         "id00012-v-00001": f"{tmp_path}/flac/id00012/v/00001.flac",
         "id00012-v-00002": f"{tmp_path}/aac/id00012/v/00002.m4a",
     }
-    assert str(remarks.decoded_twin) == f"1 ({tmp_path}/aac/id00012/v/00001.m4a)"
+    assert str(remarks.superseded) == f"1 ({tmp_path}/aac/id00012/v/00001.m4a)"
 
 
 @pytest.mark.parametrize("pair", [("x/00001.wav", "x/00001.flac"), ("x/y-z.m4a", "x-y/z.mp4")])
 def test_two_recordings_of_the_same_kind_and_id_are_refused_by_name(tmp_path, pair):
     home = touch(tmp_path / "id00012", *pair)
     with pytest.raises(InputError, match="both are 'id00012-") as raised:
-        list_recordings("id00012", [Home(str(home))], Remarks())
+        list_recordings("id00012", [Folder(str(home))], Remarks())
     assert all(f"{home}/{file}" in str(raised.value) for file in pair)
 
 
@@ -194,7 +194,7 @@ def test_two_recordings_of_the_same_kind_and_id_are_refused_by_name(tmp_path, pa
 def test_a_blank_in_a_name_is_refused(tmp_path, name):
     home = touch(tmp_path / "id00012", name)
     with pytest.raises(InputError, match="there is a blank in"):
-        list_recordings("id00012", [Home(str(home))], Remarks())
+        list_recordings("id00012", [Folder(str(home))], Remarks())
 
 
 def test_the_pipe_quotes_what_the_shell_would_read():
