@@ -62,6 +62,10 @@ case $train in
     exit 1
     ;;
 esac
+if [ "$train" = vox1 ] && [[ $eval == *[eh]* ]]; then
+  echo "$0: error: --eval $eval: E and H test VoxCeleb1's development speakers, who train with --train vox1; give --eval o, or --train vox2" >&2
+  exit 1
+fi
 if [ -n "$train_data$test_data" ]; then prepared=true; else prepared=false; fi
 if [ "$prepared" = false ]; then
   lists=${lists:-$storage/voxceleb_lists}
