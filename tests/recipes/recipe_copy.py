@@ -101,7 +101,7 @@ def find_speech(
     speech = corpora / "speechocean762"
     if not speech.is_dir():
         speech = folder / "espeak"
-        options = ["--speakers", num_speakers, "--test-speakers", 1, "--utterances", 5, "--sessions", 2, "--nj", 1]
+        options = ["--speakers", num_speakers, "--test-speakers", 2, "--utterances", 5, "--sessions", 2, "--nj", 1]
         command = [ROOT / "local/make_espeak_corpus", *options, speech]
         subprocess.run([str(word) for word in command], check=True, capture_output=True)
     others = (corpora / "noise-rir", corpora / "voxceleb-lists")
