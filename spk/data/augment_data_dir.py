@@ -72,6 +72,8 @@ def augment_data_dir(source: Path, destination: Path, drawing: Drawing, copies: 
     """
     check_source(source, destination)
     utt2spk = read_table(source / "utt2spk")
+    if not utt2spk:
+        raise InputError(f"{source / 'utt2spk'}: empty; there is nothing to augment")
     durations, reasons = durations_of_utterances(source, utt2spk)
     list_rejected(destination / "left_out.tsv", [(name, *reason) for name, reason in reasons.items()])
     if reasons:
@@ -174,7 +176,8 @@ def durations_of_utterances(
     places = read_places(source, allow_pipes=True)
     missing = [utterance for utterance in utterances if utterance not in places]
     if missing:
-        raise InputError(f"{source}: utterances without audio, {count_and_name(missing)} (run utils/fix_data_dir.sh)")
+        fix = f"(run utils/fix_data_dir.sh {source})"
+        raise InputError(f"{source}: utterances without audio, {count_and_name(missing)} {fix}")
     durations, unknown = {}, []
     for utterance in utterances:
         entry, part = places[utterance].entry, places[utterance].part

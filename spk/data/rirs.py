@@ -22,7 +22,7 @@ def find_rirs(folder: Path) -> Path:
     for root in (folder, folder / ROOT):
         if any((root / place).is_file() for place in LISTS.values()):
             return root.absolute()
-    raise InputError(f"{folder}: has no {' or '.join(LISTS.values())}; is it the folder {ROOT}?")
+    raise InputError(f"{folder}: has no {LISTS['smallroom']} or other list of responses; is it the folder {ROOT}?")
 
 
 def list_responses(root: Path, rooms: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
