@@ -2,7 +2,8 @@
 
 Usage: python3 -m spk.bin.extract_embeddings [--utterances LIST] [--device auto|cpu|cuda] EXP DATA OUT_PREFIX
 Writes OUT_PREFIX.yaml, the evaluation protocol, OUT_PREFIX.ark, and then OUT_PREFIX.scp: a vector an utterance, or a
-matrix of K rows when K crops are embedded. Does nothing when OUT_PREFIX.scp is there.
+matrix of K rows when K crops are embedded. Does nothing when OUT_PREFIX.scp is there. A system that was trained with
+features.online works the features of a DATA without feats.scp out of its waveforms, by its wav.scp and utt2dur.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ import numpy as np
 import yaml
 
 from spk.bin.command import argument_parser, command
-from spk.bin.train import check_features, pick_device
+from spk.bin.train import check_features, open_online, pick_device
 from spk.config import make_system, read_evaluation
 from spk.data.data_dir import read_table
 from spk.data.files import whole_file
+from spk.errors import InputError
 
 log = logging.getLogger(__name__)
 
@@ -48,34 +50,48 @@ def main() -> None:
     from spk.embed.embeddings import embed
     from spk.embed.model import load_model
     from spk.embed.write import write_embeddings
+    from spk.train.training_data import open_wave_features
 
     torch.set_num_threads(options.threads)
     embedder, content = load_model(Path(options.exp))
     config = make_system(content, f"{options.exp}/final.pt")
     evaluation = read_evaluation(options.evaluation, content["evaluation"])
     data_dir = Path(options.data)
-    check_features(config, data_dir)
+    from_waves = config.online and not (data_dir / "feats.scp").exists()
+    if from_waves:
+        if not (data_dir / "utt2dur").exists():
+            raise InputError(f"{data_dir / 'utt2dur'}: no such file; run steps/compute_durations {data_dir} first")
+    else:
+        check_features(config, data_dir)
     if options.only_check:
         return
     with whole_file(f"{options.out_prefix}.yaml") as file:
         yaml.safe_dump(asdict(evaluation), file, sort_keys=False)
-    in_feats = read_table(data_dir / "feats.scp")
-    wanted = in_feats if options.utterances is None else read_table(options.utterances)
-    utterances = [utterance for utterance in wanted if utterance in in_feats]
-    num_frames = read_table(data_dir / "utt2num_frames")
+    there = read_table(data_dir / ("utt2dur" if from_waves else "feats.scp"))
+    wanted = there if options.utterances is None else read_table(options.utterances)
+    utterances = [utterance for utterance in wanted if utterance in there]
     missing = len(wanted) - len(utterances)
     if missing:
-        log.info("%d utterances have no features (see %s) and get no embedding", missing, data_dir / "rejected.tsv")
+        rejected = data_dir / ("without_duration.tsv" if from_waves else "rejected.tsv")
+        log.info("%d utterances have no features (see %s) and get no embedding", missing, rejected)
     if not utterances:
         write_embeddings(os.fspath(options.out_prefix), [], np.empty((0, 0)))  # a share of rejected recordings alone
         return
+    device = pick_device(options.device)
+    if from_waves:
+        reader = open_wave_features(data_dir, utterances, open_online(config, device))
+        num_frames = reader.waves.num_frames
+    else:
+        reader = FeatureReader(data_dir / "feats.scp", utterances)
+        utt2num_frames = read_table(data_dir / "utt2num_frames")
+        num_frames = np.array([int(utt2num_frames[utterance]) for utterance in utterances])
     with tqdm(total=len(utterances), unit="utt", disable=not sys.stderr.isatty()) as bar:
         embeddings = embed(
             embedder,
-            FeatureReader(data_dir / "feats.scp", utterances),
-            np.array([int(num_frames[utterance]) for utterance in utterances]),
+            reader,
+            num_frames,
             evaluation,
-            device=pick_device(options.device),
+            device=device,
             batch_frames=options.batch_frames,
             progress=bar.update,
         )

@@ -39,9 +39,9 @@ def main() -> None:
     data_dir, out_dir = Path(options.data), Path(options.out_dir)
     check_source(data_dir, out_dir)
 
-    speakers = set(held_out_speakers(Path(options.exp), data_dir))
+    speakers, utterances = held_out_speakers(Path(options.exp), data_dir)
     utt2spk = read_table(data_dir / "utt2spk")
-    chosen = {utterance for utterance in read_table(data_dir / "feats.scp") if utt2spk[utterance] in speakers}
+    chosen = {utterance for utterance in utterances if utt2spk[utterance] in speakers}
     for line in write_parts(data_dir, utt2spk, [(out_dir, chosen)]):
         log.info("%s", line)
     counts = write_all_pairs(
@@ -57,15 +57,15 @@ def main() -> None:
     )
 
 
-def held_out_speakers(exp_dir: Path, data_dir: Path) -> list[str]:
-    """The speakers of `data_dir` that the training of `exp_dir` did not see.
+def held_out_speakers(exp_dir: Path, data_dir: Path) -> tuple[set[str], list[str]]:
+    """The speakers of `data_dir` that the training of `exp_dir` did not see; and the utterances that it went by.
 
     Raises: InputError when the system was not trained here, on other data, or on all speakers, and when it started from
     a network that was trained on some of them.
     """
     from spk.train.experiment import read_config, read_run
-    from spk.train.seen_speakers import changed_since, speakers_seen, validation_of
-    from spk.train.training_data import read_training_data
+    from spk.train.seen_speakers import changed_since, is_online, speakers_seen, validation_of
+    from spk.train.training_data import read_utterances, speakers_trained_on
 
     config, run = read_config(exp_dir), read_run(exp_dir)
     if config is None or run is None or "imported" in run:
@@ -75,13 +75,16 @@ def held_out_speakers(exp_dir: Path, data_dir: Path) -> list[str]:
             f"{exp_dir} was trained on other data than {data_dir} (its {' and '.join(changed)}); give the directory "
             f"that it was trained on, {run['data']} then"
         )
-    held_out = read_training_data(data_dir, validation_of(config), config["seed"])[1]
-    if held_out is None:
+    utterances, names, _ = read_utterances(data_dir, is_online=is_online(config))
+    held_out = set(names.tolist()) - speakers_trained_on(
+        data_dir, validation_of(config), config["seed"], is_online=is_online(config)
+    )
+    if not held_out:
         raise InputError(
             f"{exp_dir}: its training held out no speaker (validation.speakers: 0); train one that holds some out"
         )
     try:
-        seen = speakers_seen(run.get("init_from"), data_dir) & set(held_out.speakers)
+        seen = speakers_seen(run.get("init_from"), data_dir) & held_out
     except InputError as error:
         raise InputError(
             f"{exp_dir} started from another network (init_from), and whom that was trained on is not known: {error}"
@@ -89,10 +92,10 @@ def held_out_speakers(exp_dir: Path, data_dir: Path) -> list[str]:
     if seen:
         raise InputError(
             f"{exp_dir} started from a network (init_from: {run['init_from']['file']}) trained on some of its "
-            f"{len(held_out.speakers)} held-out speakers, {count_and_name(seen)}; hold the same ones out in both "
+            f"{len(held_out)} held-out speakers, {count_and_name(seen)}; hold the same ones out in both "
             "(seed, validation.speakers)"
         )
-    return held_out.speakers
+    return held_out, utterances
 
 
 if __name__ == "__main__":

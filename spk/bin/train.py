@@ -67,7 +67,11 @@ def run(config: SystemConfig, data_dir: Path, exp_dir: Path, device, open_direct
     torch.set_num_threads(config.train.threads)
     is_new = not list_checkpoints(exp_dir / "checkpoints")
     initial = read_initial(config) if config.init_from and is_new else None
-    online, augmentation = open_online(config, device) if config.online else (None, None)
+    online, augmentation = None, None
+    if config.online:
+        from spk.data.online_augmentation import open_augmentation
+
+        online, augmentation = open_online(config, device), open_augmentation(config.augmentation)
     training, validation = read_training_data(data_dir, config.validation, config.seed, online)
     torch.manual_seed(config.seed)
     embedder = build_embedder(config.normalization, config.network, num_bins=training.reader.dim)
@@ -97,13 +101,12 @@ def run(config: SystemConfig, data_dir: Path, exp_dir: Path, device, open_direct
 
 
 def open_online(config: SystemConfig, device):
-    """(how features are made, what is drawn to augment crops) while training on waveforms."""
-    from spk.data.online_augmentation import open_augmentation
+    """How features are made of waveforms."""
     from spk.feats import FRONT_ENDS
     from spk.train.training_data import Online
 
     front_end = FRONT_ENDS.build("features", config.features)
-    return Online(front_end, device, (1.0, *config.augmentation.speeds)), open_augmentation(config.augmentation)
+    return Online(front_end, device, (1.0, *config.augmentation.speeds))
 
 
 def check_features(config: SystemConfig, data_dir: Path) -> None:

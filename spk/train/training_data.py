@@ -76,17 +76,9 @@ def read_training_data(
         )
 
     def select_waves(chosen: np.ndarray, speeds: Sequence[float]) -> Utterances:
-        from spk.data.wave_crops import WaveReader, named_at
+        from spk.data.wave_crops import named_at
 
-        kept = [utterances[index] for index in chosen]
-        durations = seconds_of(data_dir / "utt2dur", kept, lengths)
-        reader = WaveReader(sources, kept, durations, online.front_end, speeds)
-        if len(short := np.flatnonzero(reader.num_frames == 0)):
-            names_of_short = [reader.utterances[index] for index in short]
-            raise InputError(
-                f"{data_dir / 'utt2dur'}: utterances are too short for one frame, {count_and_name(names_of_short)}; "
-                "take them out of the data directory (utils/subset_data_dir.sh)"
-            )
+        reader = open_waves(data_dir, sources, [utterances[index] for index in chosen], lengths, online, speeds)
         kept_speakers, labels = np.unique(names[chosen], return_inverse=True)
         return Utterances(
             reader=reader,
@@ -117,6 +109,41 @@ def with_features(waves: Utterances, online: Online) -> Utterances:
     from spk.train.wave_features import WaveFeatureReader
 
     return dataclasses.replace(waves, reader=WaveFeatureReader(waves.reader, online.front_end, online.device))
+
+
+def open_wave_features(data_dir: Path, utterances: Sequence[str], online: Online) -> WaveFeatureReader:
+    """The features of utterances of utt2dur, from their waveforms."""
+    from spk.train.wave_features import WaveFeatureReader
+
+    sources, lengths = read_sources_of(data_dir, utterances), read_table(data_dir / "utt2dur")
+    waves = open_waves(data_dir, sources, utterances, lengths, online, [1.0])
+    return WaveFeatureReader(waves, online.front_end, online.device)
+
+
+def open_waves(
+    data_dir: Path,
+    sources: Mapping[str, Source],
+    utterances: Sequence[str],
+    lengths: Mapping[str, str],
+    online: Online,
+    speeds: Sequence[float],
+) -> WaveReader:
+    """InputError for a duration that is none, or too short for a frame at one of the speeds."""
+    from spk.data.wave_crops import WaveReader
+
+    table = data_dir / "utt2dur"
+    try:
+        durations = np.array([float(lengths[utterance]) for utterance in utterances])
+    except ValueError as error:
+        raise InputError(f"{table}: {error}; run steps/compute_durations {data_dir}") from None
+    reader = WaveReader(sources, utterances, durations, online.front_end, speeds)
+    if len(short := np.flatnonzero(reader.num_frames == 0)):
+        named = count_and_name([reader.utterances[index] for index in short])
+        raise InputError(
+            f"{table}: utterances are too short for one frame, {named}; "
+            "take them out of the data directory (utils/subset_data_dir.sh)"
+        )
+    return reader
 
 
 def speakers_trained_on(
@@ -174,14 +201,6 @@ def read_sources_of(data_dir: Path, utterances: Sequence[str]) -> dict[str, Sour
                 f"reads parts of files; decode it to a file first (steps/decode_audio): {sources[utterance].entry}"
             )
     return sources
-
-
-def seconds_of(table: Path, utterances: Sequence[str], lengths: Mapping[str, str]) -> np.ndarray:
-    """float64 [U]; InputError for what is no number of seconds."""
-    try:
-        return np.array([float(lengths[utterance]) for utterance in utterances])
-    except ValueError as error:
-        raise InputError(f"{table}: {error}; run steps/compute_durations {table.parent}") from None
 
 
 def draw_held_out(names: np.ndarray, validation: ValidationConfig, random: np.random.Generator) -> np.ndarray:

@@ -18,8 +18,10 @@ import yaml
 from unit.train.commands import ENVIRONMENT, train_command
 from unit.train.conftest import SYSTEM
 
+from spk.bin import extract_embeddings, held_out_trials
 from spk.bin.make_feats import open_front_end
 from spk.config import ValidationConfig
+from spk.data.ark import read_vectors
 from spk.data.features import join_shares, make_share, read_sources
 from spk.data.files import file_digest
 from spk.feats import FRONT_ENDS
@@ -220,6 +222,27 @@ def test_a_network_may_start_from_one_that_was_trained_online(train, system_yaml
         done = train(system_yaml, waves, tmp_path / name, *options, *short, "--init-from", str(first))
         assert done.returncode == 0, done.stderr
         assert "warning" not in done.stderr
+
+
+def test_what_follows_training_needs_no_features_either(train, system_yaml, waves, tmp_path, monkeypatch):
+    exp = tmp_path / "exp"
+    assert train(system_yaml, waves, exp, *ONLINE, "--train.steps", "2").returncode == 0
+
+    def run(main, *arguments):
+        monkeypatch.setattr("sys.argv", ["command", *map(str, arguments)])
+        main()
+
+    for name in ("waves", "arks"):
+        run(extract_embeddings.main, "--device", "cpu", exp, waves, tmp_path / name)
+        run(held_out_trials.main, exp, waves, tmp_path / f"held_out_{name}")
+        assert (waves / "feats.scp").exists() == (name == "arks")
+        if name == "waves":
+            make_feats(waves)
+    (utterances, from_waves), (same, from_arks) = (read_vectors(tmp_path / f"{name}.scp") for name in ("waves", "arks"))
+    assert len(utterances) == 32 and utterances == same
+    np.testing.assert_allclose(from_waves, from_arks, rtol=1e-3, atol=1e-4)
+    trials = [(tmp_path / f"held_out_{name}" / "trials").read_text() for name in ("waves", "arks")]
+    assert trials[0] == trials[1] and trials[0].count("\n") == 28  # all pairs of 2 speakers' 8 utterances
 
 
 @pytest.mark.parametrize(
