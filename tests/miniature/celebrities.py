@@ -31,7 +31,7 @@ class Celebrity:
 def vox1_table(lists: Path | None) -> list[Celebrity]:
     """The rows of `lists`/vox1_meta.csv, or made ones: the same ids, the same 40 test speakers."""
     if lists is not None and (lists / "vox1_meta.csv").exists():
-        rows = (line.split("\t") for line in (lists / "vox1_meta.csv").read_text("utf-8").splitlines()[1:])
+        rows = read_rows(lists / "vox1_meta.csv", "\t", 5)
         return [Celebrity(name, face, gender, part, country) for name, face, gender, country, part in rows]
     numbers = range(10001, 11252)
     return [
@@ -49,14 +49,22 @@ def vox1_table(lists: Path | None) -> list[Celebrity]:
 def vox2_table(lists: Path | None) -> list[Celebrity]:
     """The rows of `lists`/vox2_meta.csv, or made ones."""
     if lists is not None and (lists / "vox2_meta.csv").exists():
-        lines = (lists / "vox2_meta.csv").read_text("utf-8-sig").splitlines()[1:]
-        rows = ([field.strip() for field in line.split(",")] for line in lines)
+        rows = read_rows(lists / "vox2_meta.csv", ",", 4)
         return [Celebrity(name, face, gender, part) for name, face, gender, part in rows]
     numbers = range(12, 9273)
     return [
         Celebrity(f"id{number:05d}", f"n{number:06d}", "mf"[number // 3 % 2], "test" if number % 50 == 17 else "dev")
         for number in numbers
     ]
+
+
+def read_rows(path: Path, separator: str, num_fields: int) -> list[list[str]]:
+    """The lines below the header, in fields. Raises: InputError for a line with another number of fields."""
+    rows = [[field.strip() for field in line.split(separator)] for line in path.read_text("utf-8-sig").splitlines()]
+    for number, row in enumerate(rows, start=1):
+        if len(row) != num_fields:
+            raise InputError(f"{path}:{number}: {len(row)} fields between {separator!r}, expected {num_fields}")
+    return rows[1:]
 
 
 def choose(table: Sequence[Celebrity], wanted: Sequence[tuple[str, str]]) -> list[Celebrity]:

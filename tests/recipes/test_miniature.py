@@ -344,3 +344,15 @@ def test_a_folder_that_is_there_is_not_overwritten(tmp_path, speech):
     with pytest.raises(InputError, match="is there already"):
         build_miniature(speech, None, None, tmp_path, SIZES)
     assert (tmp_path / "mine").read_text() == "precious"
+
+
+def test_metadata_and_speech_that_are_something_else_are_refused_by_name(tmp_path, speech):
+    (tmp_path / "vox1_meta.csv").write_text("VoxCeleb1 ID,VGGFace1 ID,Gender,Nationality,Set\n")
+    with pytest.raises(InputError, match=r"vox1_meta\.csv:1: 1 fields between '\\t', expected 5"):
+        build_miniature(speech, None, tmp_path, tmp_path / "made", SIZES)
+    shutil.copytree(speech, tmp_path / "damaged")
+    for path in tmp_path.glob("damaged/wav/*/*/u00.wav"):
+        path.write_text("no audio")
+    with pytest.raises(InputError, match=r"/u00\.wav: not audio"):
+        build_miniature(tmp_path / "damaged", None, None, tmp_path / "made", SIZES)
+    assert not (tmp_path / "made").exists()
