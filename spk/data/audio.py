@@ -94,7 +94,7 @@ def read_part(entry: str, file: soundfile.SoundFile, part: tuple[float, float] |
 
 
 def bounds(entry: str, file: soundfile.SoundFile, part: tuple[float, float] | None) -> tuple[int, int]:
-    """Which samples of the file are this part of it, in seconds; AudioError when it has no such part or is truncated."""
+    """Which samples of the file are this part of it, in seconds; AudioError when it has none or is truncated."""
     announced = ANNOUNCED_SIZE.search(file.extra_info)
     if announced and int(announced[2]) < int(announced[1]) < UNKNOWN_SIZE:
         raise AudioError(entry, f"truncated: the header announces {announced[1]} bytes, {announced[2]} are there")
