@@ -101,7 +101,10 @@ if in_stage 1 "m4a -> $storage/decoded"; then
     echo "nothing to do" >&2
   else
     need 0 "${roots[@]}"
-    for root in "${roots[@]}"; do decode_audio --cmd "$cpu_cmd" --nj "$nj" "$root" "$storage/decoded/$(basename "$root")"; done
+    for root in "${roots[@]}"; do
+      if [ -z "$(find -L "$root" \( -name '*.m4a' -o -name '*.mp4' \) -print -quit)" ]; then continue; fi
+      decode_audio --cmd "$cpu_cmd" --nj "$nj" "$root" "$storage/decoded/$(basename "$root")"
+    done
   fi
 fi
 
@@ -111,9 +114,13 @@ if in_stage 2 "data directories and trials -> $data"; then
     for set in "${sets[@]}"; do validate_data_dir.sh --no-feats "$set"; done
   else
     need 0 "${roots[@]}" "$lists"
-    if [ "$pipes" = false ] && [ -d "$storage/decoded" ]; then roots+=("$storage/decoded"); fi
+    reading=(--pipes true)
+    if [ "$pipes" = false ]; then
+      if [ -d "$storage/decoded" ]; then roots+=("$storage/decoded"); fi
+      reading=(--leave-out-encoded true) # what stage 1 rejected
+    fi
     all_roots=$(printf ',%s' "${roots[@]}")
-    prepare_voxceleb --metadata "$lists/vox1_meta.csv,$lists/vox2_meta.csv" --pipes "$pipes" "${all_roots#,}" "$data"
+    prepare_voxceleb --metadata "$lists/vox1_meta.csv,$lists/vox2_meta.csv" "${reading[@]}" "${all_roots#,}" "$data"
     prepare_voxceleb_trials ${list_table:+--table "$list_table"} --lists "$eval" "$lists" "$data/vox1_dev,$data/vox1_test" "$data"
   fi
   if [ -n "$musan" ]; then prepare_musan "$musan" "$data"; fi

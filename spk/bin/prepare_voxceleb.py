@@ -21,6 +21,7 @@ import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NoReturn
 
 from spk.bin.command import argument_parser, command
 from spk.data.validate_data_dir import FEATURE_FILES, Checks, validate_data_dir
@@ -58,19 +59,28 @@ def main() -> None:
         help="for what is not decoded, wav.scp holds an ffmpeg command, which make_feats --allow-pipes true "
         "runs whenever the audio is read (default %(default)s: such files are an error)",
     )
+    parser.add_argument(
+        "--leave-out-encoded",
+        choices=["true", "false"],
+        default="false",
+        help="what is not decoded is left out: files that decode_audio has rejected (default %(default)s)",
+    )
     parser.add_argument("roots", metavar="ROOT[,ROOT...]")
     parser.add_argument("data", type=Path)
     options = parser.parse_args()
     roots = [root for root in options.roots.split(",") if root]
     if not roots:
         raise InputError("ROOT[,ROOT...] names no folder")
-    pipes = options.pipes == "true"
+    pipes, leave_out = options.pipes == "true", options.leave_out_encoded == "true"
+    if pipes and leave_out:
+        raise InputError("--pipes true and --leave-out-encoded true: give one of them")
     metadata = read_metadata(path for path in options.metadata.split(",") if path)
     speakers = find_speakers(roots)
     log.info("%d speakers in %s", len(speakers), ", ".join(roots))
     with temporary_folder(options.data) as folder:
-        writers, remarks = list_speakers(speakers, metadata, folder)
-        refuse_encoded(remarks, roots, pipes)
+        writers, remarks = list_speakers(speakers, metadata, folder, leave_out=leave_out)
+        if remarks.encoded.count and not pipes and not leave_out:
+            refuse_encoded(remarks, roots)
         say_what_was_met(remarks, pipes)
         if not writers:
             raise InputError(f"{', '.join(roots)}: the speakers' folders hold no audio")
@@ -79,9 +89,12 @@ def main() -> None:
 
 
 def list_speakers(
-    speakers: Mapping[str, list[Folder]], metadata: Mapping[str, Facts], folder: Path
+    speakers: Mapping[str, list[Folder]], metadata: Mapping[str, Facts], folder: Path, *, leave_out: bool
 ) -> tuple[dict[str, TablesWriter], Remarks]:
-    """Write the lists of all speakers into `folder`/vox1_dev, ... as far as there are recordings."""
+    """Write the lists of all speakers into `folder`/vox1_dev, ... as far as there are recordings.
+
+    Of an encoded one the list has a pipe, or nothing when those are left out.
+    """
     from tqdm import tqdm
 
     writers: dict[str, TablesWriter] = {}
@@ -90,18 +103,20 @@ def list_speakers(
     with contextlib.ExitStack() as open_files:
         for speaker, folders in tqdm(speakers.items(), unit="speaker", disable=not sys.stderr.isatty()):
             recordings = list_recordings(speaker, folders, remarks)
+            encoded = [utterance for utterance, path in recordings.items() if is_encoded(path)]
+            for utterance in encoded:
+                path = recordings.pop(utterance)
+                remarks.encoded.add(path)
+                if not leave_out:
+                    recordings[utterance] = decoding_pipe(path)
             if not recordings:
                 continue
             name = set_of(speaker, folders, metadata)
             if speaker not in metadata and name.partition("_")[0] in described:
                 unknown.add(speaker)
-            for utterance, path in recordings.items():
-                if is_encoded(path):
-                    remarks.encoded.add(path)
-                    recordings[utterance] = decoding_pipe(path)
             if name not in writers:
                 writers[name] = TablesWriter(folder / name, metadata, open_files)
-            writers[name].add(speaker, recordings)
+            writers[name].add(speaker, dict(sorted(recordings.items())))
     for writer in writers.values():
         writer.add_facts()
     if unknown.count:
@@ -109,14 +124,13 @@ def list_speakers(
     return writers, remarks
 
 
-def refuse_encoded(remarks: Remarks, roots: list[str], pipes: bool) -> None:
-    if remarks.encoded.count and not pipes:
-        first = remarks.encoded.first[0]
-        source = next(root for root in roots if Path(first).is_relative_to(os.path.abspath(root)))  # noqa: PTH100
-        raise InputError(
-            f"{first}: is not decoded ({remarks.encoded.count:,} files in all); run `decode_audio {source} DEST` and "
-            "give DEST in place of what was decoded, or let --pipes true decode whenever they are read"
-        )
+def refuse_encoded(remarks: Remarks, roots: list[str]) -> NoReturn:
+    first = remarks.encoded.first[0]
+    source = next(root for root in roots if Path(first).is_relative_to(os.path.abspath(root)))  # noqa: PTH100
+    raise InputError(
+        f"{first}: is not decoded ({remarks.encoded.count:,} files in all); run `decode_audio {source} DEST` and "
+        "give DEST in place of what was decoded, or let --pipes true decode whenever they are read"
+    )
 
 
 def say_what_was_met(remarks: Remarks, pipes: bool) -> None:
@@ -126,7 +140,9 @@ def say_what_was_met(remarks: Remarks, pipes: bool) -> None:
         log.info("empty folders: %s", remarks.empty)
     if remarks.superseded.count:
         log.info("of recordings that are here twice, the decoded ones are taken instead of %s", remarks.superseded)
-    if remarks.encoded.count:
+    if remarks.encoded.count and not pipes:
+        log.info("left out, as they are not decoded: %s", remarks.encoded)
+    elif remarks.encoded.count:
         log.info("decoded by ffmpeg whenever they are read (make_feats --allow-pipes true): %s", remarks.encoded)
         if shutil.which("ffmpeg") is None:
             log.info("ffmpeg is not installed here; machines that read the audio need it (apt-get install ffmpeg)")
