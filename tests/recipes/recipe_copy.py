@@ -51,7 +51,7 @@ class RecipeCopy:
     def run(self, recipe: str, *options: object) -> subprocess.CompletedProcess[str]:
         """Run a recipe where it is, as a user does."""
         command = self.command(recipe, *options)
-        return subprocess.run(command, capture_output=True, text=True, timeout=400, cwd=self.recipe(recipe))
+        return subprocess.run(command, capture_output=True, text=True, timeout=900, cwd=self.recipe(recipe))
 
     def kill(self, recipe: str, *options: object, when) -> None:
         """Run a recipe, and kill it with all that it has started as soon as `when()`."""

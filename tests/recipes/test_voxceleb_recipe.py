@@ -13,7 +13,7 @@ import kaldiio
 import numpy as np
 import pytest
 from miniature.build import Sizes, build_miniature
-from recipes.recipe_copy import SMALL_RESCNN, RecipeCopy, error_of, find_speech, scores_of, succeeds
+from recipes.recipe_copy import ROOT, SMALL_RESCNN, RecipeCopy, error_of, find_speech, scores_of, succeeds
 
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg")
 
@@ -81,6 +81,12 @@ def test_the_table_has_the_lists_of_voxceleb1_whole_and_cleaned(whole, miniature
             row = rows[f"vox1_{published['list']}"]
             targets = int(published["target trials"])
             assert (row["num_targets"], row["num_nontargets"]) == (targets, int(published["trials"]) - targets)
+
+
+def test_a_small_system_fills_no_row_of_the_results(whole):
+    """Those are for the published configs on the published data."""
+    filled, published = (folder / "egs/voxceleb/RESULTS.md" for folder in (whole.folder, ROOT))
+    assert filled.read_bytes() == published.read_bytes()
 
 
 def test_the_network_is_trained_on_the_development_part_of_voxceleb2_alone(whole, miniature, tmp_path):
