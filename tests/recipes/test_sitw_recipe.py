@@ -63,7 +63,7 @@ def copy_with_voxceleb1(folder: Path, miniature: Path) -> RecipeCopy:
     for path in (miniature / "archives").glob("vox1_*"):
         (archives / path.name).symlink_to(path)
     options = [f"--archives={archives}", f"--lists={miniature / 'lists'}", f"--list-table={miniature / 'lists.tsv'}"]
-    options += [f"--checksums={miniature / 'checksums'}", "--train=vox1", "--stop-stage=2", "--pipes=true"]
+    options += [f"--checksums={miniature / 'checksums'}", "--train=vox1", "--stop-stage=2"]
     succeeds(copy.run("voxceleb", *options))
     return copy
 
