@@ -1,6 +1,17 @@
-# shellcheck shell=bash disable=SC2034,SC2154 # the recipe sets config and overrides, and uses what becomes of them
+# shellcheck shell=bash disable=SC2034,SC2154 # the recipe sets its options, config and overrides, and uses what becomes of them
 # Sourced by a run.sh: is $config with $overrides a whole and valid system?
 #
-# evaluation: its protocol, as extract_embeddings takes it; backend: what tables call the back-end that scores its trials.
-backend=$(check_config --evaluation "$config" "${overrides[@]}")
-evaluation=${backend%%$'\n'*} backend=${backend#*$'\n'}
+# evaluation: its protocol, as extract_embeddings takes it; backend: what tables call the back-end that scores its trials;
+# online: true where features are worked out of waveforms when they are needed (features.online), not made beforehand.
+_checked=$(check_config --evaluation "$config" "${overrides[@]}")
+mapfile -t _checked <<<"$_checked"
+evaluation=${_checked[0]} backend=${_checked[1]} online=${_checked[2]}
+
+# The features of data directory $1, further options of make_feats behind it; online, the lengths of its utterances.
+prepare_features() {
+  if [ "$online" = true ]; then
+    compute_durations --cmd "$cpu_cmd" --nj "$nj" "$1"
+  else
+    make_feats --cmd "$cpu_cmd" --nj "$nj" --config "$config" "${feature_overrides[@]}" "${@:2}" "$1"
+  fi
+}

@@ -111,12 +111,10 @@ need 0 "$overlap"
 for set in "${train_sets[@]}"; do check_disjoint_speakers "$set" "${evaluated[@]}"; done
 if [ "$model" != "$exp" ]; then check_sitw_overlap "${no_overlap[@]}" --model "$model" "$train_data"; fi
 
-if in_stage 2 "features -> feats.scp in each data directory; the training set without the speakers of SITW -> $train_data"; then
+if in_stage 2 "features -> feats.scp in each data directory (with features.online: only utt2dur); the training set without the speakers of SITW -> $train_data"; then
   sets=("${evaluated[@]}")
   if [ "$model" = "$exp" ] || rows_learn || rows_calibrate; then sets+=("${train_sets[@]}"); fi
-  for set in "${sets[@]}"; do
-    make_feats --cmd "$cpu_cmd" --nj "$nj" --config "$config" "${feature_overrides[@]}" "$set"
-  done
+  for set in "${sets[@]}"; do prepare_features "$set"; done
   if [ "$model" = "$exp" ]; then
     parts=()
     for set in "${train_sets[@]}"; do
@@ -131,7 +129,7 @@ need 2 "$train_data/utt2spk"
 
 if in_stage 3 "the network -> $model/final.pt"; then
   if [ "$model" = "$exp" ]; then
-    need 2 "$train_data/feats.scp"
+    need 2 "$train_data/utt2dur"
     train --cmd "$gpu_cmd" --ngpu "$ngpu" --config "$config" "${overrides[@]}" "$train_data" "$exp"
   else
     echo "already trained: $model" >&2
@@ -142,7 +140,7 @@ if in_stage 4 "embeddings -> $exp/embeddings_*"; then
   need 3 "$model/final.pt"
   if rows_calibrate; then held_out_trials "$model" "$train_data" "$exp/held_out"; fi
   for set in "${embedded[@]}"; do
-    need 2 "$set/feats.scp"
+    need 2 "$set/utt2dur"
     extract_embeddings --cmd "$embed_cmd" --nj "$nj" --ngpu "$embed_gpu" --evaluation "$evaluation" "$model" "$set" "$exp/embeddings_$(basename "$set")"
   done
 fi
@@ -155,7 +153,7 @@ if in_stage 5 "back-ends, and scores by each -> $exp/scores_*"; then
   done
 fi
 
-if in_stage 6 "results -> $exp/results"; then
-  report --published ../voxceleb/published.tsv --model "$model" "$exp"
+if in_stage 6 "results -> $exp/report"; then
+  report --output "$exp/report" --published ../voxceleb/published.tsv --model "$model" "$exp"
   fill_results --published ../voxceleb/published.tsv --model "$model" RESULTS.md "$exp"
 fi

@@ -78,8 +78,8 @@ if in_stage 6 "back-ends, and scores by each -> $exp/scores_*"; then
   done
 fi
 
-if in_stage 7 "results -> $exp/results"; then
+if in_stage 7 "results -> $exp/report"; then
   published=()
   if [ "$(basename "$train_data")" = vox1_dev ]; then published=(--published published.tsv --published-as "ivector,vox1"); fi
-  report "${published[@]}" "$exp"
+  report --output "$exp/report" "${published[@]}" "$exp"
 fi

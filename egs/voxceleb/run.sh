@@ -139,15 +139,13 @@ check_disjoint_speakers "$train_data" "${test_sets[@]}"
 
 sets=("$train_data" "${test_sets[@]}")
 if [ "$network_data" != "$train_data" ]; then sets+=("$copies"); fi
-if in_stage 3 "features -> feats.scp in each data directory"; then
-  for set in "${sets[@]}"; do
-    make_feats --cmd "$cpu_cmd" --nj "$nj" --config "$config" --allow-pipes "$pipes" "${feature_overrides[@]}" "$set"
-  done
+if in_stage 3 "features -> feats.scp in each data directory (with features.online: only utt2dur)"; then
+  for set in "${sets[@]}"; do prepare_features "$set" --allow-pipes "$pipes"; done
   if [ "$network_data" != "$train_data" ]; then combine_data.sh "$network_data" "$train_data" "$copies"; fi
 fi
 
 if in_stage 4 "train the network -> $exp/final.pt"; then
-  need 3 "$network_data/feats.scp"
+  need 3 "$network_data/utt2dur"
   train --cmd "$gpu_cmd" --ngpu "$ngpu" --config "$config" "${overrides[@]}" "$network_data" "$exp"
 fi
 
@@ -155,7 +153,7 @@ if in_stage 5 "embeddings -> $exp/embeddings_*"; then
   need 4 "$exp/final.pt"
   if rows_calibrate; then held_out_trials "$exp" "$network_data" "$exp/held_out"; fi
   for set in "${embedded[@]}"; do
-    need 3 "$set/feats.scp"
+    need 3 "$set/utt2dur"
     extract_embeddings --cmd "$embed_cmd" --nj "$nj" --ngpu "$embed_gpu" --evaluation "$evaluation" "$exp" "$set" "$exp/embeddings_$(basename "$set")"
   done
 fi
@@ -168,7 +166,7 @@ if in_stage 6 "back-ends, and scores by each -> $exp/scores_*"; then
   done
 fi
 
-if in_stage 7 "results -> $exp/results"; then
-  report --published published.tsv "$exp"
+if in_stage 7 "results -> $exp/report"; then
+  report --output "$exp/report" --published published.tsv "$exp"
   fill_results --published published.tsv RESULTS.md "$exp"
 fi

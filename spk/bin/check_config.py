@@ -1,8 +1,8 @@
 """Check a system's YAML and the keys of the command line that win over it.
 
 Usage: check_config [--evaluation] SYSTEM.yaml [--loss.margin 0.3 ...]
-Status 1 and one line that says the first thing wrong. With --evaluation, prints two lines: the section `evaluation`,
-and what tables call its back-end.
+Status 1 and one line that says the first thing wrong. With --evaluation, prints three lines: the section `evaluation`,
+what tables call its back-end, and true where features are worked out of waveforms (features.online), else false.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ def main() -> None:
     printing = arguments[0] == "--evaluation"
     if printing:
         arguments.pop(0)
-    evaluation = load_system(arguments[0], arguments[1:]).evaluation
+    config = load_system(arguments[0], arguments[1:])
     if printing:
+        evaluation = config.evaluation
         untrained = dict.fromkeys(BACKENDS.given)
         backend = BACKENDS.build("evaluation.backend", evaluation.backend, **untrained)
-        print(json.dumps(asdict(evaluation)), backend.label, sep="\n")
+        print(json.dumps(asdict(evaluation)), backend.label, json.dumps(config.online), sep="\n")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ CONFIG = ROOT / "egs" / "mini" / "conf" / "fast_resnet34_dam.yaml"
 
 def run(recipe: str, *options: object, script: str = "run.sh") -> subprocess.CompletedProcess[str]:
     command = [ROOT / "egs" / recipe / script, "--ngpu=0", "--nj=2", *options]
+    if recipe == "sitw":
+        command.append(f"--overlap={ROOT / 'tests' / 'data' / 'sitw_overlap.txt'}")
     return subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300)
 
 
@@ -119,12 +121,19 @@ def test_a_training_set_with_a_test_speaker_is_refused_at_any_stage(prepared, tm
     assert not (tmp_path / "exp").exists()
 
 
-@pytest.mark.parametrize("recipe", ["voxceleb", "sitw"])
-def test_without_prepared_data_the_recipe_says_what_it_wants(recipe):
-    assert "prepared data directories" in succeeds(run(recipe, "--stop-stage=0")).stderr
-    finished = run(recipe)
+@pytest.mark.parametrize("recipe, option", [("voxceleb", "--archives"), ("sitw", "--sitw")])
+def test_without_speech_the_recipe_says_what_it_wants(tmp_path, recipe, option):
+    finished = run(recipe, *([f"--storage={tmp_path}"] if recipe == "voxceleb" else []), f"--data={tmp_path}")
     assert finished.returncode != 0
-    assert "--train-data" in finished.stderr.splitlines()[-1]
+    last = finished.stderr.splitlines()[-1]
+    assert "where is the speech?" in last and option in last and "--test-data" in last
+
+
+def test_lists_that_test_the_training_speakers_are_refused_before_any_work(tmp_path):
+    finished = run("voxceleb", "--train=vox1", "--eval=o,h", f"--storage={tmp_path}")
+    assert finished.returncode != 0
+    assert "--eval o,h: E and H test VoxCeleb1's development speakers" in finished.stderr.splitlines()[0]
+    assert not list(tmp_path.iterdir())
 
 
 def test_sitw_refuses_to_train_a_trained_model(prepared, tmp_path):
