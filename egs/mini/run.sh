@@ -4,8 +4,8 @@
 #
 # Without --corpus, on speech that espeak-ng speaks here: for trying the machinery, not for claims.
 #   --corpus DIR[,DIR...]  folders of real speech: DIR/wav/<speaker>/<session>/<utterance>.{wav,flac}; all train together
-#   --noise DIR            a folder of noises and rooms, DIR/noise/<class>/*.flac and DIR/rir/*.flac (noise.tsv and rir.tsv may split them):
-#                          then every test set is also tested in a noisy copy
+#   --noise DIR            a folder of noises and rooms, DIR/noise/<class>/*.flac and DIR/rir/*.flac, or one of both; noise.tsv and rir.tsv
+#                          (columns path and split) keep some for testing: every test set is also tested in a noisy copy
 #   --augment true         with --noise: the training set gets a noisy and a reverberated copy (default false)
 #   --config FILE          the system (default conf/fast_resnet34_dam.yaml)
 #   --loss.margin 0.3      any key of the config on the command line wins over the file; so do --seed 2, --train.steps 500
@@ -52,6 +52,17 @@ baseline=${baseline:-exp/$name/statistics}
 use() { if [ "$1" = "$baseline" ]; then use_system "$1" cosine; else use_system "$1" "$backend" "$exp"; fi; }
 use "$exp" # are --backends known?
 
+# noises: what of --noise there is to test with, or to train with ($1), as options of augment_data_dir.
+noises_of() {
+  noises=()
+  if [ -d "$data/noise_$1" ]; then noises+=(--noises "$data/noise_$1"); fi
+  if [ -d "$data/rir_$1" ]; then noises+=(--rirs "$data/rir_$1"); fi
+  if [ ${#noises[@]} -eq 0 ]; then
+    echo "$0: error: --noise $noise: nothing there is for the split '$1'; say in $noise/noise.tsv or rir.tsv (columns path and split) what is" >&2
+    exit 1
+  fi
+}
+
 if [ -z "$corpus" ] && in_stage 0 "speech by espeak-ng -> $espeak"; then
   make_espeak_corpus "$espeak"
 fi
@@ -70,11 +81,11 @@ if in_stage 1 "data directories and trials -> $data"; then
   check_disjoint_speakers "$data/train" "$data"/test_*/
   if [ -n "$noise" ]; then
     prepare_noise_folders "$noise" "$data"
-    for set in "$data"/test_*/; do
-      augment_data_dir --same-names true --noises "$data/noise_test" --rirs "$data/rir_test" "$set" "$data/noisy_$(basename "$set")"
-    done
+    noises_of test
+    for set in "$data"/test_*/; do augment_data_dir --same-names true "${noises[@]}" "$set" "$data/noisy_$(basename "$set")"; done
     if [ "$augment" = true ]; then
-      augment_data_dir --noises "$data/noise_train" --rirs "$data/rir_train" "$data/train" "$data/train_copies"
+      noises_of train
+      augment_data_dir "${noises[@]}" "$data/train" "$data/train_copies"
     fi
   fi
 fi

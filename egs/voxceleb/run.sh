@@ -20,6 +20,7 @@
 #   --rirs DIR|download       rooms
 #   --speeds 0.9,1.1          speeds; at another speed a speaker is another one
 #   --num-augmented N         only so many copies, drawn from all
+#   --augment-seed N          of what is drawn for them (default 1), whatever --seed is: seeds are compared on the same copies
 # The system:
 #   --config FILE             the system (default conf/fast_resnet34_dam.yaml); --system FILE is the same
 #   --loss.margin 0.3         any key of the config on the command line wins over the file; so do --seed 2, --batch.size 64
@@ -28,7 +29,7 @@
 #   --lda-dim N               dimensions that lda_cosine and plda keep (default auto: as many as there are, at most 200)
 #   --top-n N                 training speakers that normalise with _as, those that score highest (default auto: 300, at most a third)
 #   --init-from EXP           another trained system, whose network this one starts from: softmax first, then contrastive
-#   --seed N                  the one seed of everything random
+#   --seed N                  the one seed of everything random in training
 #   --exp DIR                 the trained system (default exp/<training set>/<config and what the command line changes>)
 # The run:
 #   --stage N                 begin with this stage (default 0)
@@ -39,7 +40,7 @@
 set -euo pipefail
 stage=0 stop_stage=7
 archives="" corpus="" lists="" train=vox2 eval="" storage="" data="" pipes=false checksums="" list_table=""
-train_data="" test_data="" trials="" musan="" rirs="" speeds="" num_augmented=""
+train_data="" test_data="" trials="" musan="" rirs="" speeds="" num_augmented="" augment_seed=1
 config="" system="" exp="" init_from="" backends=own lda_dim=auto top_n=auto seed="" nj=16 ngpu=1 cmd=""
 overrides=()
 . "$(dirname "$0")/path.sh"
@@ -79,8 +80,13 @@ if [ -n "$musan" ]; then augmentation+=(--noises "$data/musan_noise" --music "$d
 if [ -n "$rirs" ]; then augmentation+=(--rirs "$data/rirs"); fi
 if [ -n "$speeds" ]; then augmentation+=(--speeds "$speeds"); fi
 if [ ${#augmentation[@]} -gt 0 ]; then
+  if [ "$pipes" = true ]; then
+    echo "$0: error: --pipes true does not go with --musan, --rirs and --speeds: noise is planned by lengths, which pipes do not tell" >&2
+    exit 1
+  fi
   network_data=$data/$(basename "$train_data")${musan:+_musan}${rirs:+_rirs}${speeds:+_$speeds}${num_augmented:+_$num_augmented}
-  augmentation+=(--seed "${seed:-1}" ${num_augmented:+--number "$num_augmented"})
+  if [ "$augment_seed" != 1 ]; then network_data+=_seed$augment_seed; fi
+  augmentation+=(--seed "$augment_seed" ${num_augmented:+--number "$num_augmented"})
 fi
 copies=${network_data}_copies
 
