@@ -8,7 +8,9 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from recipes.processes import kill_when
 from recipes.small_system import SMALL_OPTIONS
 from recipes.speech import make_corpus
@@ -158,6 +160,46 @@ def test_stage_by_stage_and_killed_in_between_the_scores_are_the_same_bytes(tmp_
     for stage in (4, 5, 6):
         succeeds(run([stage]))
     assert run.scores() == finished.scores()
+
+
+@pytest.fixture
+def noise(tmp_path) -> Path:
+    """Two noises, to train and to test with, and a room to train with."""
+    folder = tmp_path / "noise"
+    random = np.random.default_rng(1)
+    for name in ("noise/hum/a", "noise/hum/b", "rir/room"):
+        path = folder / f"{name}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, 0.1 * random.standard_normal(16000), 16000)
+    (folder / "noise.tsv").write_text("path\tsplit\nnoise/hum/a.wav\ttrain\nnoise/hum/b.wav\ttest\n")
+    return folder
+
+
+def test_noise_makes_noisy_copies_of_the_test_sets_and_of_the_training_set(tmp_path, corpus, noise):
+    run = Run(tmp_path / "run", corpus)
+    options = [f"--noise={noise}", "--augment=true"]
+    succeeds(run([0, 1, 2], *options))
+    (test,) = run.data.glob("test_*")
+    noisy = run.data / f"noisy_{test.name}"
+    for name in ("utt2spk", "trials"):
+        assert (noisy / name).read_text() == (test / name).read_text()
+    plan = (noisy / "utt2augmentation").read_text()
+    assert plan.count("hum-b") + plan.count("hum/b") >= len((test / "utt2spk").read_text().splitlines())
+    speakers = (run.data / "train" / "spk2utt").read_text().splitlines()
+    copied = (run.data / "train_augmented" / "spk2utt").read_text().splitlines()
+    assert [line.split()[0] for line in copied] == [line.split()[0] for line in speakers]
+    assert [len(line.split()) - 1 for line in copied] == [3 * (len(line.split()) - 1) for line in speakers]
+    before = run.made()
+    succeeds(run([0, 1, 2], *options))
+    changed = [name for name, time in run.made().items() if before.get(name) != time]
+    # train_augmented is put together anew, by the same bytes.
+    assert all("train_augmented" in name for name in changed), changed
+
+
+def test_noise_without_a_test_split_says_what_is_missing(tmp_path, corpus, noise):
+    (noise / "noise.tsv").unlink()
+    message = error_of(Run(tmp_path / "run", corpus)([0, 1], f"--noise={noise}"))
+    assert "nothing there is for the split 'test'" in message and "noise.tsv" in message
 
 
 @pytest.mark.parametrize(
