@@ -7,9 +7,10 @@ _checked=$(check_config --evaluation "$config" "${overrides[@]}")
 mapfile -t _checked <<<"$_checked"
 evaluation=${_checked[0]} backend=${_checked[1]} online=${_checked[2]}
 
-# The features of data directory $1, further options of make_feats behind it; online, the lengths of its utterances.
+# The features of data directory $1, further options of make_feats behind it; online, the lengths of its utterances alone.
+# Features that are there already are kept up to date, because they are read instead of the waveforms.
 prepare_features() {
-  if [ "$online" = true ]; then
+  if [ "$online" = true ] && [ ! -f "$1/feats.scp" ]; then
     compute_durations --cmd "$cpu_cmd" --nj "$nj" "$1"
   else
     make_feats --cmd "$cpu_cmd" --nj "$nj" --config "$config" "${feature_overrides[@]}" "${@:2}" "$1"

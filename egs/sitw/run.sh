@@ -58,6 +58,14 @@ if [ -n "$model" ] && [ -n "$retrain" ]; then
   echo "$0: error: --model is trained already: --config, --init-from, --seed and keys of the config other than evaluation.* do not go with it" >&2
   exit 1
 fi
+if [[ ! $eval =~ ^(dev|eval)(,(dev|eval))*$ ]]; then
+  echo "$0: error: --eval takes dev and eval with a comma between, not '$eval'" >&2
+  exit 1
+fi
+if [ -n "$sitw" ] && [ -n "$test_data" ]; then
+  echo "$0: error: --sitw and --test-data: give one of these" >&2
+  exit 1
+fi
 if [ -z "$test_data" ]; then
   for part in ${eval//,/ }; do test_data+=${test_data:+,}$data/sitw_$part; done
 fi
@@ -126,6 +134,7 @@ if in_stage 2 "features -> feats.scp in each data directory (with features.onlin
 fi
 if [ "$stop_stage" -le 2 ]; then exit 0; fi
 need 2 "$train_data/utt2spk"
+if [ "$model" = "$exp" ]; then check_sitw_overlap "${no_overlap[@]}" "$train_data"; fi
 
 if in_stage 3 "the network -> $model/final.pt"; then
   if [ "$model" = "$exp" ]; then

@@ -16,8 +16,8 @@
 #   --train-data DIR, --test-data DIR[,DIR...]  or prepared data directories; every file trials or trials_<name> in the latter is a list
 #   --trials FILE[,FILE...]   these lists instead, for one --test-data
 # Augmentation of the training set, off unless one of these is given: a copy of every utterance for each kind
-#   --musan DIR|download      noise, music and babble
-#   --rirs DIR|download       rooms
+#   --musan DIR               MUSAN: noise, music and babble
+#   --rirs DIR                RIRS_NOISES: rooms
 #   --speeds 0.9,1.1          speeds; at another speed a speaker is another one
 #   --num-augmented N         only so many copies, drawn from all
 #   --augment-seed N          of what is drawn for them (default 1), whatever --seed is: seeds are compared on the same copies
@@ -55,6 +55,11 @@ if [ "$checksums" != none ]; then set -- checksums; fi
 
 config=${config:-${system:-conf/fast_resnet34_dam.yaml}}
 storage=${storage:-corpora} data=${data:-data}
+. check_system.sh # evaluation, backend, online; prepare_features
+if [ "$pipes" = true ] && [ "$online" = true ]; then
+  echo "$0: error: --pipes true does not go with features.online, which reads parts of recordings; decode them" >&2
+  exit 1
+fi
 case $train in
   vox1) eval=${eval:-o} ;;
   vox2) eval=${eval:-o,e,h} ;;
@@ -63,17 +68,31 @@ case $train in
     exit 1
     ;;
 esac
-if [ "$train" = vox1 ] && [[ $eval == *[eh]* ]]; then
+if [ -z "$list_table" ] && [[ ! $eval =~ ^[oeh](,[oeh])*$ ]]; then
+  echo "$0: error: --eval takes o, e and h with commas between, not '$eval'; lists of your own need --list-table" >&2
+  exit 1
+fi
+if [ "$train" = vox1 ] && [[ $eval =~ (^|,)[eh] ]]; then
   echo "$0: error: --eval $eval: E and H test VoxCeleb1's development speakers, who train with --train vox1; give --eval o, or --train vox2" >&2
   exit 1
 fi
 if [ -n "$train_data$test_data" ]; then prepared=true; else prepared=false; fi
+sources=("$archives" "$corpus" "$train_data$test_data")
+mapfile -t sources < <(printf '%s\n' "${sources[@]}" | grep .)
+if [ ${#sources[@]} -gt 1 ]; then
+  echo "$0: error: --archives, --corpus, and --train-data with --test-data: give one of these" >&2
+  exit 1
+fi
+if [ -n "$num_augmented" ] && [ -z "$musan$rirs$speeds" ]; then
+  echo "$0: error: --num-augmented goes with --musan, --rirs or --speeds" >&2
+  exit 1
+fi
 if [ "$prepared" = false ]; then
   lists=${lists:-$storage/voxceleb_lists}
   IFS=, read -r -a roots <<<"${corpus:-$storage/unpacked}"
   train_data=$data/${train}_dev
-  if [[ $eval == *o* ]]; then test_data=$data/vox1_o; fi
-  if [[ $eval == *[eh]* ]]; then test_data+=${test_data:+,}$data/vox1; fi
+  if [[ ,$eval, == *,o,* ]]; then test_data=$data/vox1_o; fi
+  if [ "$eval" != o ]; then test_data+=${test_data:+,}$data/vox1; fi
 fi
 augmentation=() network_data=$train_data
 if [ -n "$musan" ]; then augmentation+=(--noises "$data/musan_noise" --music "$data/musan_music" --babble "$data/musan_speech"); fi
@@ -84,11 +103,27 @@ if [ ${#augmentation[@]} -gt 0 ]; then
     echo "$0: error: --pipes true does not go with --musan, --rirs and --speeds: noise is planned by lengths, which pipes do not tell" >&2
     exit 1
   fi
-  network_data=$data/$(basename "$train_data")${musan:+_musan}${rirs:+_rirs}${speeds:+_$speeds}${num_augmented:+_$num_augmented}
+  network_data=$data/$(basename "$train_data")${musan:+_musan}${rirs:+_rirs}${speeds:+_${speeds//,/+}}${num_augmented:+_$num_augmented}
   if [ "$augment_seed" != 1 ]; then network_data+=_seed$augment_seed; fi
   augmentation+=(--seed "$augment_seed" ${num_augmented:+--number "$num_augmented"})
 fi
 copies=${network_data}_copies
+
+# The folders of stage 0, unpacked to the end.
+need_roots() {
+  local begun
+  need 0 "${roots[@]}"
+  if [ -n "$corpus" ]; then return; fi
+  for begun in "$storage"/unpacked/*/.begun; do
+    if [ -e "$begun" ]; then need 0 "${begun%.begun}.done"; fi
+  done
+}
+
+# Where what lies encoded below the folder $1 is decoded to; is there any?
+decoded() { printf '%s' "$storage/decoded/${1//\//+}"; }
+has_encoded() {
+  [ -n "$(find -L "$1" \( -iname '*.m4a' -o -iname '*.mp4' -o -iname '*.aac' -o -iname '*.webm' -o -iname '*.opus' \) -print -quit)" ]
+}
 
 if in_stage 0 "corpora -> $storage"; then
   if [ "$prepared" = true ]; then
@@ -106,10 +141,9 @@ if in_stage 1 "m4a -> $storage/decoded"; then
   if [ "$prepared" = true ] || [ "$pipes" = true ]; then
     echo "nothing to do" >&2
   else
-    need 0 "${roots[@]}"
+    need_roots
     for root in "${roots[@]}"; do
-      if [ -z "$(find -L "$root" \( -name '*.m4a' -o -name '*.mp4' \) -print -quit)" ]; then continue; fi
-      decode_audio --cmd "$cpu_cmd" --nj "$nj" "$root" "$storage/decoded/$(basename "$root")"
+      if has_encoded "$root"; then decode_audio --cmd "$cpu_cmd" --nj "$nj" "$root" "$(decoded "$root")"; fi
     done
   fi
 fi
@@ -119,14 +153,16 @@ if in_stage 2 "data directories and trials -> $data"; then
     IFS=, read -r -a sets <<<"$train_data,$test_data"
     for set in "${sets[@]}"; do validate_data_dir.sh --no-feats "$set"; done
   else
-    need 0 "${roots[@]}" "$lists"
-    reading=(--pipes true)
-    if [ "$pipes" = false ]; then
-      if [ -d "$storage/decoded" ]; then roots+=("$storage/decoded"); fi
-      reading=(--leave-out-encoded true) # what stage 1 rejected
-    fi
-    all_roots=$(printf ',%s' "${roots[@]}")
-    prepare_voxceleb --metadata "$lists/vox1_meta.csv,$lists/vox2_meta.csv" "${reading[@]}" "${all_roots#,}" "$data"
+    need_roots
+    need 0 "$lists"
+    all_roots="" rejected=""
+    for root in "${roots[@]}"; do
+      all_roots+=${all_roots:+,}$root
+      if [ "$pipes" = true ] || [ ! -d "$(decoded "$root")" ]; then continue; fi
+      all_roots+=,$(decoded "$root")
+      if [ -f "$(decoded "$root")/rejected.tsv" ]; then rejected+=${rejected:+,}$(decoded "$root")/rejected.tsv; fi
+    done
+    prepare_voxceleb --metadata "$lists/vox1_meta.csv,$lists/vox2_meta.csv" --pipes "$pipes" --rejected "$rejected" "$all_roots" "$data"
     prepare_voxceleb_trials ${list_table:+--table "$list_table"} --lists "$eval" "$lists" "$data/vox1_dev,$data/vox1_test" "$data"
   fi
   if [ -n "$musan" ]; then prepare_musan "$musan" "$data"; fi
@@ -137,7 +173,6 @@ if [ "$stop_stage" -le 2 ]; then exit 0; fi
 
 . data_options.sh # test_sets, trial_lists, list_test
 exp=${exp:-exp/$(basename "$network_data")/$(name_of_system "$config" "${overrides[@]}")}
-. check_system.sh                   # evaluation, backend
 use_system "$exp" "$backend" "$exp" # rows
 if rows_learn; then embedded=("$train_data" "${test_sets[@]}"); else embedded=("${test_sets[@]}"); fi
 if rows_calibrate; then embedded+=("$exp/held_out"); fi

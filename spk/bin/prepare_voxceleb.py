@@ -19,7 +19,7 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import NoReturn
 
@@ -60,10 +60,10 @@ def main() -> None:
         "runs whenever the audio is read (default %(default)s: such files are an error)",
     )
     parser.add_argument(
-        "--leave-out-encoded",
-        choices=["true", "false"],
-        default="false",
-        help="what is not decoded is left out: files that decode_audio has rejected (default %(default)s)",
+        "--rejected",
+        default="",
+        metavar="FILE[,FILE...]",
+        help="rejected.tsv of decode_audio: these files are left out; any other that is not decoded is an error",
     )
     parser.add_argument("roots", metavar="ROOT[,ROOT...]")
     parser.add_argument("data", type=Path)
@@ -71,15 +71,14 @@ def main() -> None:
     roots = [root for root in options.roots.split(",") if root]
     if not roots:
         raise InputError("ROOT[,ROOT...] names no folder")
-    pipes, leave_out = options.pipes == "true", options.leave_out_encoded == "true"
-    if pipes and leave_out:
-        raise InputError("--pipes true and --leave-out-encoded true: give one of them")
+    pipes = options.pipes == "true"
+    rejected = read_rejected([path for path in options.rejected.split(",") if path])
     metadata = read_metadata(path for path in options.metadata.split(",") if path)
     speakers = find_speakers(roots)
     log.info("%d speakers in %s", len(speakers), ", ".join(roots))
     with temporary_folder(options.data) as folder:
-        writers, remarks = list_speakers(speakers, metadata, folder, leave_out=leave_out)
-        if remarks.encoded.count and not pipes and not leave_out:
+        writers, remarks = list_speakers(speakers, metadata, folder, rejected)
+        if remarks.encoded.count and not pipes:
             refuse_encoded(remarks, roots)
         say_what_was_met(remarks, pipes)
         if not writers:
@@ -89,11 +88,11 @@ def main() -> None:
 
 
 def list_speakers(
-    speakers: Mapping[str, list[Folder]], metadata: Mapping[str, Facts], folder: Path, *, leave_out: bool
+    speakers: Mapping[str, list[Folder]], metadata: Mapping[str, Facts], folder: Path, rejected: Set[str]
 ) -> tuple[dict[str, TablesWriter], Remarks]:
     """Write the lists of all speakers into `folder`/vox1_dev, ... as far as there are recordings.
 
-    Of an encoded one the list has a pipe, or nothing when those are left out.
+    Of an encoded one the list has a pipe; of one whose path is among `rejected`, nothing.
     """
     from tqdm import tqdm
 
@@ -106,8 +105,10 @@ def list_speakers(
             encoded = [utterance for utterance, path in recordings.items() if is_encoded(path)]
             for utterance in encoded:
                 path = recordings.pop(utterance)
-                remarks.encoded.add(path)
-                if not leave_out:
+                if path in rejected:
+                    remarks.rejected.add(path)
+                else:
+                    remarks.encoded.add(path)
                     recordings[utterance] = decoding_pipe(path)
             if not recordings:
                 continue
@@ -122,6 +123,15 @@ def list_speakers(
     if unknown.count:
         log.info("speakers who are not in the metadata, placed by the names of their folders: %s", unknown)
     return writers, remarks
+
+
+def read_rejected(paths: list[str]) -> set[str]:
+    """The absolute paths of the files that decode_audio has rejected."""
+    rejected = set()
+    for path in paths:
+        with Path(path).open(encoding="utf-8", errors="surrogateescape") as lines:
+            rejected.update(os.path.abspath(line.split("\t")[1]) for line in lines)  # noqa: PTH100
+    return rejected
 
 
 def refuse_encoded(remarks: Remarks, roots: list[str]) -> NoReturn:
@@ -140,9 +150,9 @@ def say_what_was_met(remarks: Remarks, pipes: bool) -> None:
         log.info("empty folders: %s", remarks.empty)
     if remarks.superseded.count:
         log.info("of recordings that are here twice, the decoded ones are taken instead of %s", remarks.superseded)
-    if remarks.encoded.count and not pipes:
-        log.info("left out, as they are not decoded: %s", remarks.encoded)
-    elif remarks.encoded.count:
+    if remarks.rejected.count:
+        log.info("left out, as they could not be decoded: %s", remarks.rejected)
+    if remarks.encoded.count:
         log.info("decoded by ffmpeg whenever they are read (make_feats --allow-pipes true): %s", remarks.encoded)
         if shutil.which("ffmpeg") is None:
             log.info("ffmpeg is not installed here; machines that read the audio need it (apt-get install ffmpeg)")

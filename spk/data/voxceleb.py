@@ -61,6 +61,7 @@ class Remarks:
     empty: Tally = field(default_factory=Tally)  # folders
     superseded: Tally = field(default_factory=Tally)  # encoded files whose decoded copy is taken
     encoded: Tally = field(default_factory=Tally)  # files that must be decoded
+    rejected: Tally = field(default_factory=Tally)  # files that could not be
 
 
 def find_speakers(roots: Sequence[str]) -> dict[str, list[Folder]]:

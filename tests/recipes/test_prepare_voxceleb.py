@@ -83,8 +83,12 @@ def test_what_is_not_decoded_is_refused_or_piped(shell, tmp_path, corpus):
     said = refusal(shell("prepare_voxceleb corpus/vox1_dev_wav,corpus data"))
     assert "00001.m4a: is not decoded (1 files in all); run `decode_audio corpus DEST`" in said
     assert not files(tmp_path / "data") and not list((tmp_path / "data").iterdir())
-    done = shell("prepare_voxceleb --leave-out-encoded true corpus without", check=True)
-    assert "left out, as they are not decoded: 1 (" in done.stderr
+    (tmp_path / "rejected.tsv").write_text("x.m4a\tcorpus/x.m4a\tempty\n")
+    assert "is not decoded" in refusal(shell("prepare_voxceleb --rejected rejected.tsv corpus without"))
+    file = "corpus/vox2_dev_aac/dev/aac/id00012/21Uxsk56VDQ/00001.m4a"
+    (tmp_path / "rejected.tsv").write_text(f"{file.partition('/')[2]}\t{file}\tno audio\n")
+    done = shell("prepare_voxceleb --rejected rejected.tsv corpus without", check=True)
+    assert "left out, as they could not be decoded: 1 (" in done.stderr
     assert (tmp_path / "without/vox1_dev").is_dir() and not (tmp_path / "without/vox2_dev").exists()
     shell("prepare_voxceleb --pipes true corpus data", check=True)
     path = corpus / "vox2_dev_aac/dev/aac/id00012/21Uxsk56VDQ/00001.m4a"
