@@ -69,6 +69,10 @@ fi
 if [ -z "$test_data" ]; then
   for part in ${eval//,/ }; do test_data+=${test_data:+,}$data/sitw_$part; done
 fi
+if [ -n "$overlap" ] && [ ! -f "$overlap" ]; then
+  echo "$0: error: --overlap $overlap: no such file" >&2
+  exit 1
+fi
 default_overlap=corpora/sitw_overlap/voxceleb1_sitw_overlap.txt
 overlap=${overlap:-$default_overlap}
 no_overlap=(--overlap "$overlap")

@@ -76,7 +76,22 @@ if [ "$train" = vox1 ] && [[ $eval =~ (^|,)[eh] ]]; then
   echo "$0: error: --eval $eval: E and H test VoxCeleb1's development speakers, who train with --train vox1; give --eval o, or --train vox2" >&2
   exit 1
 fi
-if [ -n "$train_data$test_data" ]; then prepared=true; else prepared=false; fi
+if [ -n "$train_data" ] && [ -n "$test_data" ]; then
+  prepared=true
+elif [ -z "$train_data$test_data" ]; then
+  prepared=false
+else
+  echo "$0: error: --train-data and --test-data go together" >&2
+  exit 1
+fi
+if [ -n "$speeds" ] && [[ ! $speeds =~ ^[0-9.]+(,[0-9.]+)*$ ]]; then
+  echo "$0: error: --speeds takes numbers with commas between, not '$speeds'" >&2
+  exit 1
+fi
+if [[ ! $ngpu =~ ^[01]$ ]]; then
+  echo "$0: error: --ngpu takes 0 or 1, not '$ngpu'" >&2
+  exit 1
+fi
 sources=("$archives" "$corpus" "$train_data$test_data")
 mapfile -t sources < <(printf '%s\n' "${sources[@]}" | grep .)
 if [ ${#sources[@]} -gt 1 ]; then
@@ -108,6 +123,9 @@ if [ ${#augmentation[@]} -gt 0 ]; then
   augmentation+=(--seed "$augment_seed" ${num_augmented:+--number "$num_augmented"})
 fi
 copies=${network_data}_copies
+
+exp=${exp:-exp/$(basename "$network_data")/$(name_of_system "$config" "${overrides[@]}")}
+use_system "$exp" "$backend" "$exp" # rows
 
 # The folders of stage 0, unpacked to the end.
 need_roots() {
@@ -165,15 +183,18 @@ if in_stage 2 "data directories and trials -> $data"; then
     prepare_voxceleb --metadata "$lists/vox1_meta.csv,$lists/vox2_meta.csv" --pipes "$pipes" --rejected "$rejected" "$all_roots" "$data"
     prepare_voxceleb_trials ${list_table:+--table "$list_table"} --lists "$eval" "$lists" "$data/vox1_dev,$data/vox1_test" "$data"
   fi
+  if [ ! -f "$train_data/utt2spk" ]; then
+    echo "$0: error: $train_data is not made: the corpora have no development part of $train (another one: --train)" >&2
+    exit 1
+  fi
   if [ -n "$musan" ]; then prepare_musan "$musan" "$data"; fi
   if [ -n "$rirs" ]; then prepare_rirs "$rirs" "$data"; fi
   if [ ${#augmentation[@]} -gt 0 ]; then augment_data_dir "${augmentation[@]}" "$train_data" "$copies"; fi
 fi
 if [ "$stop_stage" -le 2 ]; then exit 0; fi
 
+if [ "$prepared" = false ]; then need 2 "$train_data/utt2spk"; fi
 . data_options.sh # test_sets, trial_lists, list_test
-exp=${exp:-exp/$(basename "$network_data")/$(name_of_system "$config" "${overrides[@]}")}
-use_system "$exp" "$backend" "$exp" # rows
 if rows_learn; then embedded=("$train_data" "${test_sets[@]}"); else embedded=("${test_sets[@]}"); fi
 if rows_calibrate; then embedded+=("$exp/held_out"); fi
 check_disjoint_speakers "$train_data" "${test_sets[@]}"

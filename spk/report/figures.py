@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -28,6 +29,7 @@ LINE_STYLES = ("-", "--", ":", "-.")  # one after the other, when the colours be
 MOST_CURVES_WITH_LEGEND_INSIDE = 8
 MOST_COLUMNS = 4  # of histograms, with as many rows before there is another column
 NUM_BINS = 100
+LABEL_WIDTH = 44  # characters; systems that are named after many options have long names
 
 
 def det_plot(path: str | os.PathLike[str], curves: Sequence[tuple[str, ErrorRates]], title: str) -> None:
@@ -45,14 +47,14 @@ def det_plot(path: str | os.PathLike[str], curves: Sequence[tuple[str, ErrorRate
     def deviate(rate: NDArray[np.float64] | float) -> NDArray[np.float64]:
         return norm.ppf(np.clip(rate, least / 2, 1 - least / 2))
 
-    crowded = len(curves) > MOST_CURVES_WITH_LEGEND_INSIDE
+    labels = [textwrap.fill(f"{label}, EER {100 * eer_from(rates):.2f} %", LABEL_WIDTH) for label, rates in curves]
+    crowded = len(curves) > MOST_CURVES_WITH_LEGEND_INSIDE or any("\n" in label for label in labels)
     figure = Figure(figsize=(11 if crowded else 7, 7), layout="constrained")
     axes = figure.add_subplot()
-    for index, ((label, rates), points) in enumerate(zip(curves, marks, strict=True)):
+    for index, ((_, rates), label, points) in enumerate(zip(curves, labels, marks, strict=True)):
         false_alarm_rates, miss_rates = det_curve(rates)
         color, style, eer = f"C{index % 10}", LINE_STYLES[index // 10 % len(LINE_STYLES)], eer_from(rates)
-        text = f"{label}, EER {100 * eer:.2f} %"
-        axes.plot(deviate(false_alarm_rates), deviate(miss_rates), color=color, linestyle=style, label=text)
+        axes.plot(deviate(false_alarm_rates), deviate(miss_rates), color=color, linestyle=style, label=label)
         axes.plot(deviate(eer), deviate(eer), "o", color=color)
         for marker, (false_alarm, miss) in zip(MARKERS, points, strict=False):
             # What lies outside, without a false alarm say, is marked on the edge.
@@ -104,7 +106,7 @@ def histogram_plot(
         if are_ratios:
             threshold = bayes_threshold(float(P_ACTUAL))
             axes.axvline(threshold, color="black", linestyle="--", linewidth=1, label=f"Bayes threshold ({P_ACTUAL})")
-        axes.set_title(label, fontsize="medium")
+        axes.set_title(textwrap.fill(label, LABEL_WIDTH + 10 * (num_columns == 1)), fontsize="medium")
         axes.set(yticks=[])
         known |= {text: handle for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)}
     figure.legend(known.values(), known, loc="outside lower center", ncols=len(known), fontsize="small")

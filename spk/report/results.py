@@ -69,9 +69,9 @@ def read_trials_once(path: str) -> Trials:
 
 
 def find_scores(exps: Sequence[str]) -> dict[str, list[ScoreFile]]:
-    """The score files of each system folder, sorted. A system goes by its folder's name, or its path if two share it.
+    """The score files of each system folder, by test set.
 
-    Those whose inputs are others now are left out, and with the last one its folder; a line each says so.
+    A system goes by its folder's name, or its path if two share it. Those whose inputs are others now are left out, and with the last one its folder; a line each says so.
     Raises: InputError for a folder without scores, one whose scores.json cannot be read, or when nothing is left.
     """
     names = [Path(exp).resolve().name for exp in exps]
@@ -83,7 +83,7 @@ def find_scores(exps: Sequence[str]) -> dict[str, list[ScoreFile]]:
         system = name if names.count(name) == 1 else exp
         score_files = [describe_scores(system, path) for path in descriptions]
         if present := [scores for scores in score_files if has_labels(scores) and is_of_present_inputs(scores)]:
-            found[exp] = present
+            found[exp] = sorted(present, key=lambda scores: scores.test_set)
     if not found:
         raise InputError(f"{', '.join(exps)}: no scores are left to report; score again")
     return found
