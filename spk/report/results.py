@@ -71,7 +71,8 @@ def read_trials_once(path: str) -> Trials:
 def find_scores(exps: Sequence[str]) -> dict[str, list[ScoreFile]]:
     """The score files of each system folder, by test set.
 
-    A system goes by its folder's name, or its path if two share it. Those whose inputs are others now are left out, and with the last one its folder; a line each says so.
+    A system goes by its folder's name, or its path if two share it. Scores whose inputs are others now are left out,
+    and with the last of them its folder; a line each says so.
     Raises: InputError for a folder without scores, one whose scores.json cannot be read, or when nothing is left.
     """
     names = [Path(exp).resolve().name for exp in exps]

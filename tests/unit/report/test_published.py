@@ -154,7 +154,7 @@ def column(printed: str, heading: str) -> list[str]:
 
 def test_what_is_published_has_a_column_and_a_line_that_says_what_differs(reported):
     rows, printed = reported(*TO_PUBLISHED, overrides=("--loss.margin", "0.3"))
-    assert column(printed, "Published EER %") == ["-", "4.38", "-"]  # another list, cosine, PLDA
+    assert column(printed, "Published EER %") == ["4.38", "-", "-"]  # cosine, PLDA, another list
     assert column(printed, "EER %") == ["0.00"] * 3
     assert printed.splitlines()[-2:] == [
         "Published EER %: quoted, not measured here; -: nothing is published for that row.",
