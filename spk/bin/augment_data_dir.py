@@ -4,7 +4,8 @@ Usage: augment_data_dir [options] SOURCE_DATA NEW_DATA
 NEW_DATA has the audio of SOURCE_DATA and a table utt2augmentation, which steps/make_feats follows. A kind is used when
 its directory is given: noise, music, babble, reverb (a room), and one kind for each speed. What is drawn depends on the
 seed, on the utterance's name and length, and on the directories of noises, on nothing else. Voice activity (vad.scp) is
-taken along where the speed stays. When nothing has changed since the last call, nothing is done.
+taken along where the speed stays. When nothing has changed since the last call, nothing is done; lengths are those of
+the audio, so utt2dur may come later, as make_feats writes it.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import math
 from pathlib import Path
 
 from spk.bin.command import argument_parser, command
-from spk.data.augment_data_dir import Copies, augment_data_dir, input_files
+from spk.config import check_speeds
+from spk.data.augment_data_dir import Copies, augment_data_dir, input_files, mended
 from spk.data.augmentation_plan import Drawing
-from spk.data.noise_dir import noise_dir_files, read_noise_dir
+from spk.data.noise_dir import read_noise_dir
 from spk.data.stamp import describe_inputs, differences, write_stamp
 from spk.errors import InputError
 
@@ -83,14 +85,16 @@ def main() -> None:
     folders = {name: getattr(options, name) for name in SETS if getattr(options, name) is not None}
     if not (options.source / "utt2spk").is_file() or not (options.source / "wav.scp").is_file():
         raise InputError(f"{options.source}: is no data directory with audio; it needs wav.scp and utt2spk")
-    noise_files = [path for folder in folders.values() for path in noise_dir_files(folder)]
     sets = {name: read_noise_dir(folder) for name, folder in folders.items()}
     destination = options.destination
     stamp = destination / ".augment.done"
     values = {f"--{name.replace('_', '-')}": str(value) for name, value in vars(options).items()}
-    inputs = describe_inputs([*input_files(options.source), *noise_files], values)
+    values |= {f"recordings of {folder}": sets[name].digest() for name, folder in folders.items()}
+    inputs = describe_inputs(input_files(options.source), values)
     different = differences(stamp, inputs)
     tables = ("wav.scp", "utt2spk", "spk2utt", "utt2dur", "utt2augmentation")
+    if different == [] and mended(destination, stamp):
+        different = ["what left utterances out"]
     if different == [] and all((destination / name).exists() for name in tables):
         log.info("%s: already made", destination)
         return
@@ -131,14 +135,7 @@ def check_options(options, same_names: bool) -> None:
         raise InputError("--rir-probability needs --rirs")
     if options.seed < 0:
         raise InputError(f"--seed {options.seed}: must not be negative")
-    speeds = numbers("--speeds", options.speeds)
-    if len(set(speeds)) < len(speeds):
-        raise InputError(f"--speeds {options.speeds}: one of them stands there twice")
-    for speed in speeds:
-        if not 0.5 <= speed <= 2 or speed == 1 or round(speed, 2) != speed:
-            raise InputError(
-                f"--speeds {options.speeds}: {speed:g} is not from 0.5 to 2 in hundredths, or is no change"
-            )
+    check_speeds(f"--speeds {options.speeds}", numbers("--speeds", options.speeds))
     for name in ("noise", "music", "babble"):
         if not numbers(f"--{name}-snrs", getattr(options, f"{name}_snrs")):
             raise InputError(f"--{name}-snrs names no ratio")

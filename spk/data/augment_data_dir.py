@@ -23,8 +23,8 @@ from spk.data.data_dir import (
     write_table,
     write_whole,
 )
-from spk.data.durations import read_durations
-from spk.data.features import list_rejected, read_places
+from spk.data.durations import SAMPLE_RATE, at_speed, duration, read_durations, seconds_text
+from spk.data.features import Source, list_rejected, read_sources
 from spk.data.noise_dir import read_lengths
 from spk.data.validate_data_dir import Checks, validate_data_dir
 from spk.errors import InputError
@@ -55,9 +55,22 @@ class Copies:
 
 
 def input_files(source: Path) -> list[Path]:
-    """The files of a data directory by which `augment_data_dir` goes."""
-    names = ("wav.scp", "utt2spk", "utt2dur", "utt2uniq", "utt2augmentation", "spk2gender", "reco2dur", *COPIED_TABLES)
+    """The files of a data directory by which `augment_data_dir` goes.
+
+    Lengths are those of the audio, and so is utt2dur, which make_feats writes after the copies are drawn.
+    """
+    names = ("wav.scp", "utt2spk", "utt2uniq", "utt2augmentation", "spk2gender", "reco2dur", *COPIED_TABLES)
     return [path for name in names if (path := source / name).exists()] + lists_of(source)
+
+
+def mended(destination: Path, stamp: Path) -> bool:
+    """Has a file changed since that left utterances out for want of their length?"""
+    left_out, finished = destination / "left_out.tsv", stamp.stat().st_mtime_ns
+    if not left_out.exists():
+        return False
+    lines = left_out.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    paths = map(Path, {line.split("\t")[1] for line in lines})
+    return any(path.exists() and path.stat().st_mtime_ns > finished for path in paths)
 
 
 def lists_of(source: Path) -> list[Path]:
@@ -74,6 +87,7 @@ def augment_data_dir(source: Path, destination: Path, drawing: Drawing, copies: 
     utt2spk = read_table(source / "utt2spk")
     if not utt2spk:
         raise InputError(f"{source / 'utt2spk'}: empty; there is nothing to augment")
+    speed_of = speeds_of_source(source, drawing)
     durations, reasons = durations_of_utterances(source, utt2spk)
     list_rejected(destination / "left_out.tsv", [(name, *reason) for name, reason in reasons.items()])
     if reasons:
@@ -81,7 +95,6 @@ def augment_data_dir(source: Path, destination: Path, drawing: Drawing, copies: 
         log.info("%s; the first is %s: %s", said, min(reasons), reasons[min(reasons)][1])
     if not durations:
         raise InputError(f"{source}: no utterance has a known length")
-    speed_of = speeds_of_source(source, drawing)
 
     origins: dict[str, str] = {}
     new_utt2spk: dict[str, str] = {}
@@ -91,8 +104,9 @@ def augment_data_dir(source: Path, destination: Path, drawing: Drawing, copies: 
     total = 0.0
     chosen = choose_copies(drawing, list(durations), copies.each, copies.number)
     for kind, utterance in tqdm(chosen, desc="plan", disable=not sys.stderr.isatty()):
-        augmentation = drawing.draw(kind, utterance, durations[utterance])
-        seconds = durations[utterance] / augmentation.speed
+        # Hundredths are enough; whatever measured it, what is drawn is nearly always the same.
+        augmentation = drawing.draw(kind, utterance, round(durations[utterance], 2))
+        seconds = at_speed(durations[utterance], augmentation.speed)
         if utterance in speed_of:
             augmentation = dataclasses.replace(augmentation, speed=speed_of[utterance])
         new_utterance, new_speaker = copies.name(kind, utterance, utt2spk[utterance])
@@ -100,7 +114,7 @@ def augment_data_dir(source: Path, destination: Path, drawing: Drawing, copies: 
             raise InputError(f"{source}: copies of {origins[new_utterance]!r} and {utterance!r} would share one name")
         origins[new_utterance] = utterance
         new_utt2spk[new_utterance] = new_speaker
-        new_durations[new_utterance] = f"{seconds:.6f}".rstrip("0").rstrip(".")
+        new_durations[new_utterance] = seconds_text(seconds)
         plan[new_utterance] = augmentation.to_json()
         counts[kind] += 1
         total += seconds
@@ -166,45 +180,38 @@ def copy_tables(source: Path, destination: Path, origins: Mapping[str, str], vad
 def durations_of_utterances(
     source: Path, utterances: Collection[str]
 ) -> tuple[dict[str, float], dict[str, tuple[str, str]]]:
-    """{utterance: seconds} by utt2dur, else by segments and the headers of the files; {utterance: (path, why not)}."""
+    """{utterance: seconds} by utt2dur, else by the headers of the files; {utterance: (path, why not)}."""
     table = source / "utt2dur"
     if table.exists():
         lengths = read_lengths(table)
         missing = [utterance for utterance in utterances if utterance not in lengths]
         known = {utterance: lengths[utterance] for utterance in utterances if utterance in lengths}
         return known, dict.fromkeys(missing, (str(table), "does not have its length"))
-    places = read_places(source, allow_pipes=True)
-    missing = [utterance for utterance in utterances if utterance not in places]
+    sources = read_sources(source, allow_pipes=True)
+    missing = [utterance for utterance in utterances if utterance not in sources]
     if missing:
         fix = f"(run utils/fix_data_dir.sh {source})"
         raise InputError(f"{source}: utterances without audio, {count_and_name(missing)} {fix}")
-    durations, unknown = {}, []
+    durations: dict[str, float] = {}
+    files: dict[str, Source] = {}
     for utterance in utterances:
-        entry, part = places[utterance].entry, places[utterance].part
-        if part is not None and part[1] >= 0:
-            durations[utterance] = part[1] - part[0]
-        elif is_pipe(entry):
+        place = sources[utterance]
+        if not is_pipe(place.entry):
+            files[utterance] = place
+        elif place.part is not None and place.part[1] >= 0:
+            num_samples = round((place.part[1] - place.part[0]) * SAMPLE_RATE)
+            durations[utterance] = duration(num_samples, SAMPLE_RATE, place)
+        else:
             raise InputError(
                 f"{source}/wav.scp: the audio of {utterance!r} comes from a command, so {table} has to say how long "
                 f"it is (steps/make_feats --allow-pipes true {source} writes it)"
             )
-        else:
-            unknown.append(utterance)
-    entries = {places[utterance].entry for utterance in unknown}
-    if entries:
-        log.info("%s: not there, so the lengths of %d recordings are read from their headers", table, len(entries))
-    lengths, faults = read_durations({entry: entry for entry in sorted(entries)})
-    reasons = {}
-    for utterance in unknown:
-        entry, part = places[utterance].entry, places[utterance].part
-        begin = part[0] if part else 0.0
-        if entry in faults:
-            reasons[utterance] = (entry, faults[entry])
-        elif lengths[entry] <= begin:
-            reasons[utterance] = (entry, f"lasts {lengths[entry]:.2f} s; nothing begins at {begin:g} s")
-        else:
-            durations[utterance] = lengths[entry] - begin
-    return durations, reasons
+    del sources
+    if files:
+        log.info("%s: not there, so the lengths of %d utterances are read from headers", table, len(files))
+    measured, faults = read_durations(files)
+    reasons = {utterance: (files[utterance].entry, fault) for utterance, fault in faults.items()}
+    return durations | measured, reasons
 
 
 def speeds_of_source(source: Path, drawing: Drawing) -> dict[str, float]:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from spk.data.audio import is_pipe
 from spk.data.data_dir import count_and_name, read_table, write_table
 from spk.data.durations import read_durations
-from spk.data.features import file_state, list_rejected
+from spk.data.features import Source, file_state, list_rejected
 from spk.data.stamp import differences, write_stamp
 from spk.data.table_rules import bad_values
 from spk.errors import InputError
@@ -25,6 +25,14 @@ class NoiseSet(NamedTuple):
 
     paths: list[str]
     durations: list[float]
+
+    def digest(self) -> str:
+        """Of all that is drawn from, wherever the lengths were read."""
+        lines = (f"{path} {seconds:.6f}\n" for path, seconds in zip(self.paths, self.durations, strict=True))
+        sha = hashlib.sha256()
+        for line in lines:
+            sha.update(line.encode("utf-8", "surrogateescape"))
+        return sha.hexdigest()
 
 
 def make_noise_dir(folder: Path, paths: Mapping[str, str], rooms: Mapping[str, str] | None = None) -> None:
@@ -42,7 +50,7 @@ def make_noise_dir(folder: Path, paths: Mapping[str, str], rooms: Mapping[str, s
     if different:
         log.info("%s is made again, because the recordings changed", folder)
     stamp.unlink(missing_ok=True)
-    durations, reasons = read_durations(paths)
+    durations, reasons = read_headers(paths)
     list_rejected(folder / "rejected.tsv", [(name, paths[name], reason) for name, reason in reasons.items()])
     if reasons:
         name = min(reasons)
@@ -59,6 +67,11 @@ def make_noise_dir(folder: Path, paths: Mapping[str, str], rooms: Mapping[str, s
     write_table(folder / "utt2dur", {name: f"{seconds:.6f}" for name, seconds in durations.items()})
     log.info("%s: %d recordings, %.3g hours", folder, len(durations), sum(durations.values()) / 3600)
     write_stamp(stamp, inputs)
+
+
+def read_headers(paths: Mapping[str, str]) -> tuple[dict[str, float], dict[str, str]]:
+    """{recording: seconds} of those that can be read, and {recording: why not}."""
+    return read_durations({name: Source(path) for name, path in paths.items()})
 
 
 def digest(paths: Mapping[str, str], rooms: Mapping[str, str]) -> str:
@@ -84,7 +97,7 @@ def read_noise_dir(folder: str | os.PathLike[str]) -> NoiseSet:
     for line, (name, path) in enumerate(paths.items(), start=1):
         if is_pipe(path):
             raise InputError(f"{folder / 'wav.scp'}:{line}: {name!r} is a command; noises are read from files")
-    durations = read_lengths(folder / "utt2dur") if (folder / "utt2dur").exists() else read_durations(paths)[0]
+    durations = read_lengths(folder / "utt2dur") if (folder / "utt2dur").exists() else read_headers(paths)[0]
     lacking = paths.keys() - durations.keys()
     if lacking:
         log.info("%s: recordings of unknown length are not used, %s", folder, count_and_name(lacking))
@@ -92,11 +105,6 @@ def read_noise_dir(folder: str | os.PathLike[str]) -> NoiseSet:
     if not names:
         raise InputError(f"{folder}: there is no recording in it that can be used")
     return NoiseSet([paths[name] for name in names], [durations[name] for name in names])
-
-
-def noise_dir_files(folder: Path) -> list[Path]:
-    """The files by which `read_noise_dir` goes."""
-    return [path for name in ("wav.scp", "utt2dur") if (path := folder / name).exists()]
 
 
 def read_lengths(path: Path) -> dict[str, float]:

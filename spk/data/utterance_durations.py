@@ -1,23 +1,16 @@
-"""How long the utterances of a data directory are, by the headers of their recordings: nothing is decoded."""
+"""utt2dur by the headers of the recordings, a share of a data directory at a time."""
 
 from __future__ import annotations
 
 import json
 import logging
-import os
-import sys
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import soundfile
-from tqdm import tqdm
-
-from spk.data.audio import AudioError, bounds, is_pipe, why_unreadable
-from spk.data.augmentation import Augmentation
+from spk.data.audio import is_pipe
 from spk.data.data_dir import read_table, write_table
-from spk.data.durations import HEADERS_AT_ONCE
-from spk.data.features import Source, list_rejected, read_sources
+from spk.data.durations import read_durations, seconds_text
+from spk.data.features import list_rejected, read_sources
 from spk.data.files import write_json
 from spk.errors import InputError
 
@@ -37,43 +30,14 @@ def measure_share(share: Path, path: Path) -> None:
                 f"{share / 'wav.scp'}: utterance {utterance!r} is the output of a command, which has no header; decode "
                 f"it to a file first (steps/decode_audio): {source.entry}"
             )
-    of_recording: dict[str, list[str]] = {}
-    for utterance in read_table(share / "utt2spk"):
+    utterances = list(read_table(share / "utt2spk"))
+    for utterance in utterances:
         if utterance not in sources:
             raise InputError(f"{share}: {utterance!r} has no recording (run utils/fix_data_dir.sh on the whole)")
-        of_recording.setdefault(sources[utterance].entry, []).append(utterance)
-    durations: dict[str, float] = {}
-    rejected: list[tuple[str, str, str]] = []
-    with ThreadPoolExecutor(HEADERS_AT_ONCE) as pool:
-        parts = ([sources[utterance] for utterance in utterances] for utterances in of_recording.values())
-        found = pool.map(measure, of_recording, parts, chunksize=64)
-        found = tqdm(found, desc="headers", total=len(of_recording), disable=not sys.stderr.isatty())
-        for (entry, utterances), said in zip(of_recording.items(), found, strict=True):
-            for utterance, seconds in zip(utterances, said, strict=True):
-                if isinstance(seconds, str):
-                    rejected.append((utterance, entry, seconds))
-                else:
-                    durations[utterance] = seconds
+    durations, reasons = read_durations({utterance: sources[utterance] for utterance in utterances})
+    rejected = [(utterance, sources[utterance].entry, reason) for utterance, reason in reasons.items()]
     write_json(path, {"durations": durations, "rejected": rejected})
     log.info("%s: %d utterances, %d rejected", path, len(durations) + len(rejected), len(rejected))
-
-
-def measure(entry: str, sources: Sequence[Source]) -> list[float | str]:
-    """Of each utterance of one recording the seconds, at its speed in utt2augmentation, or why they are not known."""
-    try:
-        with soundfile.SoundFile(os.fsencode(entry)) as file:
-            return [duration_or_reason(file, source) for source in sources]
-    except (soundfile.SoundFileError, RuntimeError, TypeError, OSError) as error:
-        return [why_unreadable(os.fsencode(entry), error)] * len(sources)
-
-
-def duration_or_reason(file: soundfile.SoundFile, source: Source) -> float | str:
-    try:
-        start, end = bounds(source.entry, file, source.part)
-    except AudioError as error:
-        return error.reason
-    speed = Augmentation.from_json(source.augmentation).speed if source.augmentation else 1.0
-    return (end - start) / file.samplerate / speed if end > start else "holds no samples"
 
 
 def join_durations(data_dir: Path, shares: Iterable[Path], max_rejected: float) -> None:
@@ -99,10 +63,5 @@ def join_durations(data_dir: Path, shares: Iterable[Path], max_rejected: float) 
                 f"files or take the utterances out of {data_dir}, then run this again"
             )
         log.info("%s; they are left out of utt2dur", what)
-    write_table(data_dir / "utt2dur", {name: written(seconds) for name, seconds in durations.items()})
+    write_table(data_dir / "utt2dur", {name: seconds_text(seconds) for name, seconds in durations.items()})
     log.info("%s: %d utterances, %.2f hours", data_dir / "utt2dur", len(durations), sum(durations.values()) / 3600)
-
-
-def written(seconds: float) -> str:
-    """As make_feats writes it, so that a run that goes by it may go on when there are features, too."""
-    return f"{seconds:.6f}".rstrip("0").rstrip(".")

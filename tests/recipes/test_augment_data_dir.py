@@ -21,10 +21,10 @@ from spk.errors import InputError
 ALL = "--noises noise_train --music noise_train --babble noise_train --rirs rir_train"
 
 
-def write_wave(path: Path, seconds: float, seed: int, channels: int = 1) -> str:
+def write_wave(path: Path, seconds: float, seed: int, channels: int = 1, rate: int = 16000) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
-    samples = 0.1 * np.random.default_rng(seed).normal(size=(round(seconds * 16000), channels))
-    soundfile.write(path, samples, 16000)
+    samples = 0.1 * np.random.default_rng(seed).normal(size=(round(seconds * rate), channels))
+    soundfile.write(path, samples, rate)
     return str(path)
 
 
@@ -91,7 +91,7 @@ def test_every_utterance_gets_every_kind_and_the_tables_follow(source, shell, tm
     assert wav["s1-u05-babble"] == wav["sp0.9-s1-u05"] == clean["s1-u05"]
     assert speakers["s1-u05-babble"] == "s1" and speakers["sp0.9-s1-u05"] == "sp0.9-s1"
     assert float(durations["s1-u05-noise"]) == 2.0
-    assert float(durations["sp0.9-s1-u05"]) == pytest.approx(2.0 / 0.9, abs=1e-6)
+    assert durations["sp0.9-s1-u05"] == "2.22225"  # 35556 samples, 32000 / 0.9 rounded up
     assert read_table(new / "utt2uniq")["sp1.1-s2-u11"] == "s2-u11"
     assert read_table(new / "text")["s0-u00-music"] == "words of s0-u00"
     assert read_table(new / "spk2gender") == {
@@ -182,11 +182,66 @@ def test_lengths_come_from_utt2dur_and_what_has_none_is_left_out(source, shell, 
     assert "1 of 12 utterances are left out, listed in new/left_out.tsv" in said
     assert (tmp_path / "new/left_out.tsv").read_text() == "s0-u00\tclean/utt2dur\tdoes not have its length\n"
     assert set(read_table(tmp_path / "new/utt2dur").values()) == {"60.5"}
+    assert "already made" in shell("augment_data_dir --music noise_train clean new", check=True).stderr
+    (source / "utt2dur").write_text("".join(f"{name} 60.5\n" for name in names))
+    said = shell("augment_data_dir --music noise_train clean new", check=True).stderr
+    assert "new is made again, because this changed: what left utterances out" in said
+    assert len(plan(tmp_path / "new")) == 12
     (source / "utt2dur").unlink()
-    Path(read_table(source / "wav.scp")["s0-u01"]).write_bytes(b"")
-    shell("augment_data_dir --music noise_train clean new", check=True)
-    assert (tmp_path / "new/left_out.tsv").read_text().endswith("s0-u01.wav\tempty file\n")
-    assert len(plan(tmp_path / "new")) == 11
+    broken = Path(read_table(source / "wav.scp")["s0-u01"])
+    sound = broken.read_bytes()
+    broken.write_bytes(b"")
+    shell("augment_data_dir --music noise_train clean other", check=True)
+    assert (tmp_path / "other/left_out.tsv").read_text().endswith("s0-u01.wav\tempty file\n")
+    assert len(plan(tmp_path / "other")) == 11
+    assert "already made" in shell("augment_data_dir --music noise_train clean other", check=True).stderr
+    broken.write_bytes(sound)
+    shell("augment_data_dir --music noise_train clean other", check=True)
+    assert len(plan(tmp_path / "other")) == 12
+
+
+def test_features_made_in_between_change_no_plan(source, shell, tmp_path):
+    """Neither lengths that make_feats writes after resampling, nor an utterance that it rejects."""
+    paths = read_table(source / "wav.scp")
+    write_wave(Path(paths["s0-u00"]), 22051 / 22050, 50, rate=22050)
+    write_wave(Path(paths["s0-u01"]), 44101 / 44100, 51, rate=44100)
+    Path(paths["s0-u02"]).unlink()
+    soundfile.write(paths["s0-u02"], np.full(16000, np.nan), 16000, subtype="FLOAT")
+    shell("subset_data_dir.sh --utt-list <(grep -v u02 clean/utt2spk) clean talk", check=True)
+    options = "--noises noise_train --babble talk --speeds 0.9"
+    shell(f"augment_data_dir {options} clean new", check=True)
+    drawn = content(tmp_path / "new")
+    shell('for set in talk clean new; do make_feats --nj 1 --max-rejected 10 "$set" || exit 1; done', check=True)
+    assert (source / "rejected.tsv").exists() and len(read_table(source / "utt2dur")) == 11
+    before = content(tmp_path / "new")
+    assert "new: already made" in shell(f"augment_data_dir {options} clean new", check=True).stderr
+    assert content(tmp_path / "new") == before and "feats.scp" in before
+    assert before["utt2augmentation"] == drawn["utt2augmentation"]
+    rejected = [b"s0-u02-noise ", b"s0-u02-babble ", b"sp0.9-s0-u02 "]
+    kept = [line for line in drawn["utt2dur"].splitlines(keepends=True) if not line.startswith(tuple(rejected))]
+    assert b"".join(kept) == before["utt2dur"]
+    # From the lengths of make_feats the same is drawn, for all that it could use.
+    shell(f"augment_data_dir {options} clean afterwards", check=True)
+    assert len(plan(tmp_path / "afterwards")) == 33
+    assert plan(tmp_path / "afterwards").items() <= plan(tmp_path / "new").items()
+
+
+def test_the_noises_that_are_drawn_from_make_another_plan(source, shell, tmp_path):
+    shell("augment_data_dir --noises noise_train clean new", check=True)
+    table = tmp_path / "noise_train/utt2dur"
+    table.write_text(table.read_text().replace("3.5", "3.4"))
+    said = shell("augment_data_dir --noises noise_train clean new", check=True).stderr
+    assert "new is made again, because this changed: recordings of noise_train" in said
+
+
+def test_a_source_at_another_speed_has_its_lengths_with_and_without_utt2dur(source, shell, tmp_path):
+    shell("augment_data_dir --speeds 0.5 --speed-speakers same clean slow", check=True)
+    shell("augment_data_dir --noises noise_train slow with", check=True)
+    assert read_table(tmp_path / "with/utt2dur")["s0-u00-sp0.5-noise"] == "2"
+    (tmp_path / "slow/utt2dur").unlink()
+    shell("augment_data_dir --noises noise_train slow without", check=True)
+    for name in ("utt2dur", "utt2augmentation"):
+        assert (tmp_path / "with" / name).read_bytes() == (tmp_path / "without" / name).read_bytes()
 
 
 def test_voice_activity_is_taken_along_unless_the_speed_changes(source, shell, tmp_path):

@@ -13,7 +13,7 @@ def data(tmp_path):
     folder = tmp_path / "data"
     folder.mkdir()
     random = np.random.default_rng(0)
-    for name, samples, rate in (("a", 16001, 16000), ("b", 22050, 22050), ("c", 8000, 16000)):
+    for name, samples, rate in (("a", 16001, 16000), ("b", 22051, 22050), ("c", 8000, 16000)):
         soundfile.write(tmp_path / f"{name}.flac", 0.1 * random.standard_normal(samples), rate)
     (folder / "wav.scp").write_text("".join(f"{name} {tmp_path}/{name}.flac\n" for name in "abc"))
     (folder / "utt2spk").write_text("".join(f"{name} {name}\n" for name in "abc"))
@@ -24,7 +24,8 @@ def data(tmp_path):
 def test_durations_are_those_that_make_feats_writes(shell, data):
     shell("compute_durations --nj 2 data", check=True)
     durations = (data / "utt2dur").read_text()
-    assert durations == "a 1.000063\nb 1\nc 0.625\n"
+    # b has 22051 samples at 22050 Hz, which are 16000.7 at 16000 Hz; the last one counts.
+    assert durations == "a 1.000063\nb 1.000063\nc 0.625\n"
     assert "already made" in shell("compute_durations --nj 2 data", check=True).stderr
     shell("make_feats --nj 1 --features.online true data", check=True)
     assert (data / "utt2dur").read_text() == durations

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import soundfile
 
+from spk.data import durations as module
 from spk.data.durations import read_durations
+from spk.data.features import Source
 
 
 def test_lengths_are_those_of_the_samples_and_the_rest_has_reasons(tmp_path):
@@ -18,7 +20,7 @@ def test_lengths_are_those_of_the_samples_and_the_rest_has_reasons(tmp_path):
     (tmp_path / "empty.wav").touch()
     (tmp_path / "folder.wav").mkdir()
     paths = {path.name: str(path) for path in tmp_path.iterdir()} | {"gone": "/nowhere.wav", "pipe": "cat a.wav |"}
-    durations, reasons = read_durations(paths)
+    durations, reasons = read_durations({name: Source(path) for name, path in paths.items()})
     assert durations == {"a.wav": 0.75, "b.flac": 0.25}
     assert reasons.keys() == paths.keys() - durations.keys()
     expected = {
@@ -33,8 +35,29 @@ def test_lengths_are_those_of_the_samples_and_the_rest_has_reasons(tmp_path):
     assert all(words in reasons[name] for name, words in expected.items()), reasons
 
 
-def test_the_order_of_many_files_is_kept(tmp_path):
+def test_parts_and_speeds_are_those_that_make_feats_would_make(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(22051), 22050)
+    soundfile.write(tmp_path / "b.wav", np.zeros(16001), 16000)
+    a, b = str(tmp_path / "a.wav"), str(tmp_path / "b.wav")
+    sources = {
+        "whole": Source(a),  # 16000.7 samples at 16 kHz, of which 16001 are made
+        "half": Source(a, (0.0, 0.5)),
+        "past": Source(b, (0.5, 1.25)),  # ends with the file
+        "beyond": Source(b, (1.5, 1.75)),
+        "slow": Source(a, None, '{"speed":0.9}'),  # 17778.9
+        "fast": Source(b, (0.0, -1.0), '{"speed":2}'),  # 8000.5
+        "noisy": Source(b, None, '{"additions":[{"path":"n","begin":0,"snr":3}]}'),
+    }
+    durations, reasons = read_durations(sources)
+    samples = {"whole": 16001, "half": 8000, "past": 8001, "slow": 17779, "fast": 8001, "noisy": 16001}
+    assert durations == {name: round(number / 16000, 6) for name, number in samples.items()}
+    assert reasons == {"beyond": "lasts 1.00 s; there is no part from 1.5 to 1.75 s"}
+
+
+def test_many_files_are_read_in_order_a_block_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "RECORDINGS_AT_ONCE", 50)
     for number in range(1, 200):
         soundfile.write(tmp_path / f"{number}.wav", np.zeros(number), 1000)
-    durations, reasons = read_durations({str(number): str(tmp_path / f"{number}.wav") for number in range(1, 200)})
-    assert durations == {str(number): number / 1000 for number in range(1, 200)} and not reasons
+    sources = {str(number): Source(str(tmp_path / f"{number}.wav")) for number in range(1, 200)}
+    durations, reasons = read_durations(sources)
+    assert list(durations.items()) == [(str(number), number / 1000) for number in range(1, 200)] and not reasons
