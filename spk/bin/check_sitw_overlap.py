@@ -1,9 +1,10 @@
 """Refuse a training set that has speakers who are in Speakers in the Wild, too.
 
-Usage: check_sitw_overlap --overlap FILE [--metadata FILE[,FILE]] [--model EXP] DATA_DIR
+Usage: check_sitw_overlap --overlap FILE [--metadata FILE[,FILE]] [--model EXP] [--init-from EXP] DATA_DIR
 Speakers on the list, and those of VoxCeleb2's test part if vox2_meta.csv is among --metadata, are printed, a line each:
-speaker, utterances, why; with tabs between. Then the status is 1. With --model, so is a model that was trained on other
-data than DATA_DIR, or that began from one which has seen such speakers.
+speaker, utterances, why; with tabs between. Then the status is 1. With --model, so it is for a model that was trained
+on other data than DATA_DIR, or that began from one which has seen such speakers; with --init-from, for a network to
+start a training from that has seen them, or that began from one which has.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import logging
 from pathlib import Path
 
 from spk.bin.command import command
+from spk.bin.seen_by_network import seen_by_network
 from spk.bin.sitw_overlap_options import describe, find_overlap, list_speakers, parse_options
 from spk.data.data_dir import first_names
 from spk.errors import InputError
@@ -19,29 +21,16 @@ from spk.errors import InputError
 log = logging.getLogger(__name__)
 
 
-def trained_on(model: Path, data_dir: Path) -> set[str]:
-    """The speakers whom the network of `model` and those that it began from have seen, as far as this can be known.
-
-    Raises: InputError when it was not trained on `data_dir`.
-    """
-    from spk.data.files import file_digest
+def check_trained_on(model: Path, data_dir: Path) -> None:
+    """InputError for a model that was trained, but not on `data_dir`."""
     from spk.train.experiment import read_run
-    from spk.train.seen_speakers import changed_since, speakers_seen
+    from spk.train.seen_speakers import changed_since
 
     run = read_run(model)
-    if run is None or "imported" in run:
-        log.warning("%s was not trained here, so nobody can tell whether it has seen speakers of SITW", model)
-        return set()
-    if changed_since(run, data_dir):
+    if run is not None and "imported" not in run and changed_since(run, data_dir):
         raise InputError(
             f"{model} was not trained on {data_dir} as it is now, but on {run['data']}; name that directory"
         )
-    network = model / "final.pt"
-    try:
-        return speakers_seen({"file": str(network), "digest": file_digest(network)}, data_dir)
-    except InputError as error:
-        log.warning("whether what %s began from has seen speakers of SITW is not known: %s", model, error)
-        return set()
 
 
 @command
@@ -55,10 +44,11 @@ def main() -> None:
             "leave them (listed above) out with local/remove_sitw_overlap"
         )
     if options.model is not None:
-        seen = sorted(who for who in trained_on(options.model, options.data_dir) if overlap.reason(who))
-        if seen:
+        check_trained_on(options.model, options.data_dir)
+    for system in filter(None, (options.model, options.init_from)):
+        if seen := sorted(who for who in seen_by_network(system, options.data_dir) if overlap.reason(who)):
             raise InputError(
-                f"{options.model} began from a network that has seen speakers of SITW: {first_names(seen)}"
+                f"the network of {system}, or one that it began from, has seen speakers of SITW: {first_names(seen)}"
             )
     log.info("%s: has none of the %d speakers on the list", options.data_dir, overlap.listed)
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from spk.bin.command import argument_parser
 from spk.data.data_dir import check_source, first_names, read_table
-from spk.data.sitw_overlap import ON_LIST, Overlap, original, read_overlap
+from spk.data.original_speaker import original
+from spk.data.sitw_overlap import ON_LIST, Overlap, read_overlap
 from spk.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ def parse_options(prog: str, description: str, *positions: str, with_model: bool
     )
     if with_model:
         parser.add_argument("--model", type=Path, metavar="EXP", help="a system trained on DATA_DIR")
+        parser.add_argument("--init-from", type=Path, metavar="EXP", help="a system that training will start from")
     for position in positions:
         parser.add_argument(position.lower(), type=Path, metavar=position)
     options = parser.parse_args()

@@ -8,17 +8,16 @@ recipe for SITW leaves all of it out (egs/sitw/v2/run.sh).
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from spk.data.data_dir import first_names
+from spk.data.original_speaker import original
 from spk.data.voxceleb_metadata import SPEAKER, read_metadata, read_rows
 from spk.errors import InputError
 
 ON_LIST, VOX2_TEST = "on the list", "VoxCeleb2's test part"
-COPY = re.compile(r"sp[0-9]+(\.[0-9]+)?-")  # of a speaker at another speed: sp0.9-id10001
 
 
 @dataclass(frozen=True)
@@ -36,11 +35,6 @@ class Overlap:
     def unknown(self, speakers: Iterable[str]) -> list[str]:
         """Of whom nobody says who they are: neither the list nor the metadata has them."""
         return [who for who in speakers if original(who) not in self.known and original(who) not in self.reason_of]
-
-
-def original(speaker: str) -> str:
-    """'sp0.9-id10001' -> 'id10001'"""
-    return COPY.sub("", speaker, count=1) if COPY.match(speaker) else speaker
 
 
 def read_names(paths: Iterable[str | os.PathLike[str]]) -> dict[str, str]:

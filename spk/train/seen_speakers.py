@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from spk.data.files import file_digest
 from spk.errors import InputError
 from spk.schema import check_arguments
 from spk.train.experiment import read_config, read_run
-from spk.train.training_data import speakers_trained_on
+from spk.train.training_data import read_utterances, speakers_trained_on
 
 log = logging.getLogger(__name__)
 # The held-out speakers are drawn from those whose utterances have features, or online a duration; another list gives
@@ -27,7 +27,13 @@ def speakers_seen(initial: Mapping[str, str] | None, data_dir: Path) -> set[str]
     of `data_dir` if they are the same, else where they lay. Raises: InputError when something of this is gone, changed
     or imported.
     """
-    seen: set[str] = set()
+    return set().union(*speakers_of_each(initial, data_dir))
+
+
+def speakers_of_each(
+    initial: Mapping[str, str] | None, data_dir: Path, *, with_held_out: bool = False
+) -> Iterator[set[str]]:
+    """`speakers_seen` of each of these systems in turn; with those held out, too, who chose among its networks."""
     while initial is not None:
         path = Path(initial["file"])
         if not path.is_file() or file_digest(path) != initial["digest"]:
@@ -38,9 +44,11 @@ def speakers_seen(initial: Mapping[str, str] | None, data_dir: Path) -> set[str]
         places = [place for place in (data_dir, Path(run["data"])) if not changed_since(run, place)]
         if not places:
             raise InputError(f"{run['data']}, which {path} was trained on, is gone or has changed")
-        seen |= speakers_trained_on(places[0], validation_of(config), config["seed"], is_online=is_online(config))
+        if with_held_out:
+            yield set(read_utterances(places[0], is_online=is_online(config))[1].tolist())
+        else:
+            yield speakers_trained_on(places[0], validation_of(config), config["seed"], is_online=is_online(config))
         initial = run.get("init_from")
-    return seen
 
 
 def changed_since(run: Mapping[str, Any], data_dir: Path) -> list[str]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from recipes.untrained_system import write_untrained
 
 
 @pytest.fixture
@@ -182,8 +184,57 @@ def test_shared_speakers_are_refused_counted_and_listed(shell, tmp_path):
     finished = shell(f"check_disjoint_speakers {train} {one} {two}")
     assert finished.returncode == 1
     assert finished.stdout.splitlines() == [f"b\t3\t2\t{one}", f"c\t1\t4\t{one}"]
-    assert "2 of its 3 speakers" in finished.stderr
+    assert "2 of the 3 speakers" in finished.stderr
     assert "two" not in finished.stderr
+
+
+def test_copies_at_other_speeds_are_the_same_speaker(shell, tmp_path):
+    train = write_data(tmp_path / "train", {"sp0.9-a": 2, "a": 1, "b": 3})
+    test = write_data(tmp_path / "test", {"a": 4, "sp1.1-b": 2, "c": 1})
+    finished = shell(f"check_disjoint_speakers {train} {test}")
+    assert finished.returncode == 1
+    assert finished.stdout.splitlines() == [f"a\t1\t4\t{test}", f"b\t3\t2\t{test}", f"sp0.9-a\t2\t4\t{test}"]
+    assert "2 of the 3 speakers" in finished.stderr
+
+
+@pytest.fixture
+def systems(tmp_path) -> Path:
+    """`first`, trained on the speakers a, b and c, some held out; `second`, which began from it, trained on d and e."""
+    write_untrained(tmp_path / "first", write_data(tmp_path / "abc", {"a": 2, "sp0.9-b": 2, "c": 2}), held_out=1)
+    write_untrained(tmp_path / "second", write_data(tmp_path / "de", {"d": 2, "e": 2}), init_from=tmp_path / "first")
+    return tmp_path
+
+
+@pytest.mark.parametrize("system", ["first", "second"])
+def test_speakers_whom_the_initial_network_or_its_own_has_seen_are_refused_and_listed(systems, shell, system):
+    train = write_data(systems / "train", {"x": 2})
+    test, other = (
+        write_data(systems / "test", {"a": 1, "b": 2, "c": 3, "z": 1}),
+        write_data(systems / "other", {"z": 1}),
+    )
+    shell(f"check_disjoint_speakers --init-from {systems / system} {train} {other}", check=True)
+    shell(f"check_disjoint_speakers {train} {test}", check=True)
+    finished = shell(f"check_disjoint_speakers --init-from {systems / system} {train} {test} {other}")
+    assert finished.returncode == 1
+    assert finished.stdout.splitlines() == [f"a\t0\t1\t{test}", f"b\t0\t2\t{test}", f"c\t0\t3\t{test}"]
+    assert finished.stderr.splitlines() == [
+        f"check_disjoint_speakers: error: the network of {systems / system} cannot begin a system for these tests: it "
+        f"has seen 3 of the 4 speakers of {test} (listed above); start from another, or from none"
+    ]
+
+
+def test_what_is_not_known_of_the_initial_network_is_one_warning_and_the_rest_is_checked(systems, shell):
+    train, test = write_data(systems / "train", {"x": 2}), write_data(systems / "test", {"a": 1, "d": 2})
+    shutil.rmtree(systems / "abc")
+    finished = shell(f"check_disjoint_speakers --init-from {systems / 'second'} {train} {test}")
+    assert (finished.returncode, finished.stdout) == (1, f"d\t0\t2\t{test}\n")
+    assert f"not all is known of whom the network of {systems / 'second'} has seen: " in finished.stderr
+    (systems / "de" / "utt2spk").unlink()
+    passed = shell(f"check_disjoint_speakers --init-from {systems / 'second'} {train} {test}", check=True)
+    assert len(passed.stderr.splitlines()) == 1
+    missing = shell(f"check_disjoint_speakers --init-from {systems / 'none'} {train} {test}")
+    assert missing.returncode == 1
+    assert f"{systems / 'none' / 'final.pt'}: no such file; train that system first" in missing.stderr
 
 
 @pytest.fixture

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
-import yaml
-
-from spk.data.files import file_digest
+from recipes.untrained_system import write_untrained
 
 SPEAKERS = ("id00012", "id00017", "id10001", "id10002", "id10003", "sp0.9-id10002")
 METADATA = "--metadata vox1_meta.csv,vox2_meta.csv"
@@ -92,32 +89,42 @@ def test_nobody_left_to_train_is_an_error(work, shell):
     assert "data: all its speakers are in Speakers in the Wild, too; nobody is left" in finished.stderr
 
 
-@pytest.mark.parametrize("init_from", [None, "first"])
-def test_a_model_is_refused_for_what_it_or_its_beginning_has_seen(work, shell, init_from):
-    """The model was trained on `new`, which has nobody of SITW; the one that it began from, on `data`, which has."""
+@pytest.fixture
+def systems(work, shell) -> Path:
+    """`first` was trained on `data`, which has speakers of SITW; on `new`, which has none, `alone` and `second`, which
+    began from `first`."""
     shell(f"remove_sitw_overlap --overlap overlap.txt {METADATA} data new", check=True)
-    for name in ("data", "new"):
-        lines = (work / name / "utt2spk").read_text().splitlines()
-        (work / name / "utt2num_frames").write_text("".join(f"{line.split()[0]} 100\n" for line in lines))
-    begun: dict[str, dict[str, str] | None] = {"first": None}
-    for model, data in (("first", "data"), ("model", "new")):
-        folder = work / model
-        folder.mkdir()
-        (folder / "final.pt").write_text(model)
-        config = {"validation": {"speakers": 0}, "seed": 1, "features": {"name": "fbank40"}}
-        (folder / "config.yaml").write_text(yaml.safe_dump(config))
-        names = ("utt2spk", "utt2num_frames")
-        digests = {name: file_digest(work / data / name) for name in names}
-        before = begun["first"] if init_from and model == "model" else None
-        run = {"data": str(work / data), "data_digests": digests, "init_from": before}
-        (folder / "run.json").write_text(json.dumps(run))
-        begun[model] = {"file": str(folder / "final.pt"), "digest": file_digest(folder / "final.pt")}
-    finished = shell(f"check_sitw_overlap --overlap overlap.txt {METADATA} --model model new")
-    if init_from:
-        assert finished.returncode == 1
-        assert "model began from a network that has seen speakers of SITW: id00017, id10002, id10003" in finished.stderr
-    else:
-        assert finished.returncode == 0, finished.stderr
-    other = shell(f"check_sitw_overlap --overlap overlap.txt {METADATA} --model first new")
+    write_untrained(work / "first", work / "data")
+    write_untrained(work / "alone", work / "new")
+    write_untrained(work / "second", work / "new", init_from=work / "first")
+    return work
+
+
+def test_a_model_is_refused_for_what_it_or_its_beginning_has_seen(systems, shell):
+    check = f"check_sitw_overlap --overlap overlap.txt {METADATA}"
+    shell(f"{check} --model alone new", check=True)
+    finished = shell(f"{check} --model second new")
+    assert finished.returncode == 1
+    assert (
+        "network of second, or one that it began from, has seen speakers of SITW: id00017, id10002, id10003"
+        in finished.stderr
+    )
+    other = shell(f"{check} --model first new")
     assert other.returncode == 1
-    assert f"first was not trained on new as it is now, but on {work / 'data'}" in other.stderr
+    assert f"first was not trained on new as it is now, but on {systems / 'data'}" in other.stderr
+
+
+def test_a_network_to_start_from_is_refused_for_what_it_has_seen_whatever_it_was_trained_on(systems, shell):
+    check = f"check_sitw_overlap --overlap overlap.txt {METADATA}"
+    shell(f"{check} --init-from alone new", check=True)
+    for system in ("first", "second"):
+        finished = shell(f"{check} --init-from {system} new")
+        assert finished.returncode == 1
+        assert f"network of {system}, or one that it began from, has seen speakers of SITW: id00017" in finished.stderr
+
+
+def test_what_is_not_known_of_a_network_is_said_in_one_line(systems, shell):
+    (systems / "data" / "utt2spk").write_text("")
+    finished = shell(f"check_sitw_overlap --overlap overlap.txt {METADATA} --init-from second new", check=True)
+    assert len(finished.stderr.splitlines()) == 2
+    assert f"not all is known of whom the network of second has seen: {systems / 'data'}, which" in finished.stderr

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from spk.data.sitw_overlap import Overlap, original, read_overlap
+from spk.data.original_speaker import original
+from spk.data.sitw_overlap import Overlap, read_overlap
 from spk.errors import InputError
 
 VOX1 = """\
