@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
+import torchaudio
 
-from spk.data.audio import AudioError, read_audio
+from spk.data.audio import AudioError, read_audio, resample
 
 RATE = 16000
 
@@ -47,6 +49,15 @@ def test_a_higher_rate_is_brought_down_and_keeps_the_tone(tmp_path, rate):
     assert audio.file_rate == rate and abs(len(audio.samples) - RATE // 2) <= 1
     inner = slice(200, 7800)
     np.testing.assert_allclose(audio.samples[inner], tone(RATE)[: len(audio.samples)][inner], atol=4e-3)
+
+
+@pytest.mark.parametrize("rates", [(44100, 16000), (48000, 16000), (22050, 8000), (9, 10), (11, 10), (37, 50)])
+def test_a_kernel_that_is_kept_gives_the_bytes_of_one_that_is_made_for_the_call(rates):
+    for length in (1, 777, 16001):
+        samples = np.random.default_rng(length).standard_normal(length, dtype=np.float32)
+        expected = torchaudio.functional.resample(torch.from_numpy(samples), *rates).numpy()
+        for _ in range(2):
+            np.testing.assert_array_equal(resample("a", samples, *rates), expected, strict=True)
 
 
 def test_what_the_lower_rate_cannot_hold_is_filtered_out(tmp_path):
