@@ -14,7 +14,7 @@ from pathlib import Path
 
 from spk.bin.command import argument_parser, command
 from spk.data.noise_dir import make_noise_dir
-from spk.data.noise_folders import list_split
+from spk.data.noise_folders import SPLITS, list_split
 from spk.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -32,12 +32,15 @@ def main() -> None:
     sets = {(kind, split): paths for kind in kinds for split, paths in list_split(options.folder, kind).items()}
     if not any(sets.values()):
         raise InputError(f"{options.folder}: no .wav or .flac file is in {' or '.join(kinds)}")
-    for (kind, split), paths in sets.items():
-        folder = options.data / f"{kind}_{split}"
-        if not paths:
-            log.info("%s is not made: no recording of %s is for it", folder, options.folder / kind)
-            continue
-        make_noise_dir(folder, paths)
+    made = {f"{kind}_{split}": paths for (kind, split), paths in sets.items() if paths}
+    for name, paths in made.items():
+        make_noise_dir(options.data / name, paths)
+    lacking = [f"{kind}_{split}" for kind in ("noise", "rir") for split in SPLITS if f"{kind}_{split}" not in made]
+    log.info("%s has %s%s", options.data, ", ".join(made), f"; there is no {', no '.join(lacking)}" if lacking else "")
+    for kind in kinds:
+        table = options.folder / f"{kind}.tsv"
+        if not table.exists() and f"{kind}_train" in made:
+            log.info("%s: not there, so no recording of %s is kept for testing", table, options.folder / kind)
 
 
 if __name__ == "__main__":

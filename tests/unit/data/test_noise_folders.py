@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -48,7 +49,10 @@ def test_without_a_table_all_are_for_training(folder, tmp_path, shell):
     (folder / "noise/notes.txt").write_text("rain\n")
     (folder / "noise/rain/.hidden.wav").touch()
     said = done(folder, tmp_path / "data")
-    assert "left out files that are no recordings, 1: " in said and "noise_test is not made" in said
+    assert "left out files that are no recordings, 1: " in said
+    assert "data has noise_train, rir_train; there is no noise_test, no rir_test" in said
+    for kind in ("noise", "rir"):
+        assert f"own/{kind}.tsv: not there, so no recording of {folder}/{kind} is kept for testing" in said
     assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["noise_train", "rir_train"]
     table = read_table(tmp_path / "data/noise_train/wav.scp")
     assert table == {
@@ -59,6 +63,12 @@ def test_without_a_table_all_are_for_training(folder, tmp_path, shell):
     for name in ("noise_train", "rir_train"):
         shell('validate_data_dir.sh "$1"', tmp_path / "data" / name, check=True)
     assert "already made" in done(folder, tmp_path / "data")
+
+
+def test_a_collection_may_have_noise_alone(folder, tmp_path):
+    shutil.rmtree(folder / "rir")
+    said = done(folder, tmp_path / "data")
+    assert "data has noise_train; there is no noise_test, no rir_train, no rir_test" in said
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
@@ -74,6 +84,8 @@ def test_a_table_splits_training_from_testing(end, folder, tmp_path):
     assert "names recordings that are not there, 1: noise/rain/9.wav" in said
     assert list(read_table(tmp_path / "data/noise_test/wav.scp")) == ["dogs-1", "rain-1"]
     assert list(read_table(tmp_path / "data/noise_train/wav.scp")) == ["rain-2"]
+    assert "data has noise_train, noise_test, rir_train; there is no rir_test" in said
+    assert "noise.tsv: not there" not in said and "rir.tsv: not there" in said
 
 
 def test_the_collection_of_the_tests_splits_as_its_tables_say(corpora, tmp_path):
