@@ -144,8 +144,7 @@ class AugmentationConfig:
             setattr(self, name, list(getattr(self, name)))
             if name != "speeds" and not getattr(self, name):
                 raise InputError(f"augmentation.{name}: is empty; give one ratio or more, in dB, as in [15, 10, 5, 0]")
-        if len({1.0, *self.speeds}) <= len(self.speeds):
-            raise InputError(f"augmentation.speeds: {self.speeds}: give each once, and not 1, which is always there")
+        check_speeds(f"augmentation.speeds: {self.speeds}", self.speeds)
         if self.spec_augment is not None:
             from spk.feats.spec_augment import SpecAugment
 
@@ -155,6 +154,18 @@ class AugmentationConfig:
     def data_dirs(self) -> dict[str, str]:
         """{kind: the data directory} of the kinds that are given."""
         return {kind: getattr(self, kind) for kind in AUGMENTATION_KINDS if getattr(self, kind) is not None}
+
+
+def check_speeds(said: str, speeds: Sequence[float]) -> None:
+    """InputError, which begins with what was `said`, for speeds that are no change, come twice or cannot be named.
+
+    Hundredths are what names tell apart (sp0.95-NAME) and resampling does exactly.
+    """
+    if len(set(speeds)) < len(speeds):
+        raise InputError(f"{said}: one of them stands there twice")
+    for speed in speeds:
+        if not 0.5 <= speed <= 2 or speed == 1 or round(speed, 2) != speed:
+            raise InputError(f"{said}: {speed} is not from 0.5 to 2 in hundredths, or is no change")
 
 
 AUGMENTATION_KINDS = ("noises", "music", "babble", "rirs")
@@ -304,6 +315,11 @@ def make_system(content: Mapping[str, Any], source: str) -> SystemConfig:
                 raise InputError(f"{name}: {section!r} must be a section of keys and values")
             checked[name] = kind(**check_arguments(name, section, kind))
         check_augmentation(checked["augmentation"], checked["online"], checked.get("normalization", {}))
+        if checked["online"] and checked["features"].get("dither"):
+            raise InputError(
+                "features.dither: features.online makes each crop by itself, so that its noise would not be that of "
+                "features in archives; set dither to 0"
+            )
         batch = checked["batch"]
         LOSSES[checked["loss"]["name"]].check_batch(batch.num_speakers, batch.utterances_per_speaker, checked["loss"])
         checked["curriculum"] = make_curriculum(content.get("curriculum") or {}, checked["loss"])
