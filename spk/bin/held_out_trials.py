@@ -1,8 +1,8 @@
 """Trials of the training speakers that a system's training held out: what its calibration is trained on.
 
 Usage: python3 -m spk.bin.held_out_trials [--max-trials N] [--seed S] [--across-sessions true] EXP DATA OUT_DIR
-EXP was trained on DATA. OUT_DIR becomes a data directory of all utterances with features of the held-out speakers, with
-a list `trials` of all pairs of them.
+EXP was trained on DATA. OUT_DIR becomes a data directory of all utterances with features of the held-out speakers, but
+no augmented copies of them, with a list `trials` of all pairs.
 """
 
 from __future__ import annotations
@@ -39,26 +39,31 @@ def main() -> None:
     data_dir, out_dir = Path(options.data), Path(options.out_dir)
     check_source(data_dir, out_dir)
 
-    speakers, utterances = held_out_speakers(Path(options.exp), data_dir)
-    utt2spk = read_table(data_dir / "utt2spk")
-    chosen = {utterance for utterance in utterances if utt2spk[utterance] in speakers}
-    for line in write_parts(data_dir, utt2spk, [(out_dir, chosen)]):
+    chosen = held_out_utterances(Path(options.exp), data_dir)
+    for line in write_parts(data_dir, read_table(data_dir / "utt2spk"), [(out_dir, chosen)]):
         log.info("%s", line)
     counts = write_all_pairs(
         out_dir / "trials",
-        {utterance: utt2spk[utterance] for utterance in chosen},
+        chosen,
         max_trials,
         seed,
         across_sessions=options.across_sessions == "true",
     )
     log.info(
         "%d held-out speakers, %d utterances; trials: %d target of %d, %d non-target of %d",
-        *(len(speakers), len(chosen), counts.target, counts.all_target, counts.nontarget, counts.all_nontarget),
+        *(
+            len(set(chosen.values())),
+            len(chosen),
+            counts.target,
+            counts.all_target,
+            counts.nontarget,
+            counts.all_nontarget,
+        ),
     )
 
 
-def held_out_speakers(exp_dir: Path, data_dir: Path) -> tuple[set[str], list[str]]:
-    """The speakers of `data_dir` that the training of `exp_dir` did not see; and the utterances that it went by.
+def held_out_utterances(exp_dir: Path, data_dir: Path) -> dict[str, str]:
+    """{utterance: speaker} of the speakers of `data_dir` that the training of `exp_dir` did not see, without copies.
 
     Raises: InputError when the system was not trained here, on other data, or on all speakers, and when it started from
     a network that was trained on some of them.
@@ -75,8 +80,8 @@ def held_out_speakers(exp_dir: Path, data_dir: Path) -> tuple[set[str], list[str
             f"{exp_dir} was trained on other data than {data_dir} (its {' and '.join(changed)}); give the directory "
             f"that it was trained on, {run['data']} then"
         )
-    utterances, names, _ = read_utterances(data_dir, is_online=is_online(config))
-    held_out = set(names.tolist()) - speakers_trained_on(
+    listed = read_utterances(data_dir, is_online=is_online(config))
+    held_out = set(listed.voices.tolist()) - speakers_trained_on(
         data_dir, validation_of(config), config["seed"], is_online=is_online(config)
     )
     if not held_out:
@@ -95,7 +100,8 @@ def held_out_speakers(exp_dir: Path, data_dir: Path) -> tuple[set[str], list[str
             f"{len(held_out)} held-out speakers, {count_and_name(seen)}; hold the same ones out in both "
             "(seed, validation.speakers)"
         )
-    return held_out, utterances
+    recorded = zip(listed.utterances, listed.voices.tolist(), listed.are_recorded.tolist(), strict=True)
+    return {utterance: voice for utterance, voice, is_recorded in recorded if is_recorded and voice in held_out}
 
 
 if __name__ == "__main__":

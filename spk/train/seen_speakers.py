@@ -1,4 +1,7 @@
-"""Whom the network that a training starts from (`init_from`) has seen: held-out speakers should not be among them."""
+"""Whom the network that a training starts from (`init_from`) has seen: held-out speakers should not be among them.
+
+Somebody at another speed is nobody else here: speakers are voices (`voices_of`).
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from spk.train.training_data import read_utterances, speakers_trained_on
 log = logging.getLogger(__name__)
 # The held-out speakers are drawn from those whose utterances have features, or online a duration; another list gives
 # another draw.
-DRAWN_FROM = ("utt2spk", "utt2num_frames", "utt2dur")
+DRAWN_FROM = ("utt2spk", "utt2num_frames", "utt2dur", "utt2uniq")
 
 
 def speakers_seen(initial: Mapping[str, str] | None, data_dir: Path) -> set[str]:
@@ -54,8 +57,9 @@ def speakers_of_each(
 def changed_since(run: Mapping[str, Any], data_dir: Path) -> list[str]:
     """Those of DRAWN_FROM that are others in `data_dir` than those that this run (run.json) was trained with."""
     digests = run["data_digests"]
-    paths = [data_dir / name for name in DRAWN_FROM if name in digests]
-    return [path.name for path in paths if not path.is_file() or file_digest(path) != digests[path.name]]
+    counts = {*digests, "utt2uniq"} if (data_dir / "utt2uniq").exists() else digests  # it may have come since
+    paths = [data_dir / name for name in DRAWN_FROM if name in counts]
+    return [path.name for path in paths if not path.is_file() or file_digest(path) != digests.get(path.name)]
 
 
 def is_online(config: Mapping[str, Any]) -> bool:

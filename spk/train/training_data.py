@@ -1,16 +1,18 @@
 """The training utterances of a data directory, and the speakers of it that are held out for validation.
 
-They are the utterances that have features, or, when features are made online, those whose duration is known.
+They are the utterances that have features, or, when features are made online, those whose duration is known. Speakers
+are held out by voice: somebody at another speed is another speaker to train on, and has the same voice.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -28,6 +30,8 @@ if TYPE_CHECKING:  # training on arks needs no library that reads audio
     from spk.train.wave_features import WaveFeatureReader
 
 NOISE_FILES = ("wav.scp", "utt2dur")  # of a directory of noises
+# Of the copies that a data directory holds: whose voice they have, and which utterances are none.
+COPY_TABLES = ("utt2uniq", "utt2augmentation")
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,16 @@ class Utterances:
     num_frames: np.ndarray
     labels: np.ndarray
     speakers: list[str]
+
+
+class UtteranceList(NamedTuple):
+    """What training may use of a data directory, and whose it is."""
+
+    utterances: list[str]
+    speakers: np.ndarray  # names [U]
+    voices: np.ndarray  # names [U]
+    are_recorded: np.ndarray  # bool [U]: no copies at another speed, in noise or in a room
+    lengths: dict[str, str]  # of utterances: utt2num_frames, or online utt2dur
 
 
 @dataclass(frozen=True)
@@ -52,20 +66,22 @@ class Online:
 def read_training_data(
     data_dir: str | os.PathLike[str], validation: ValidationConfig, seed: int, online: Online | None = None
 ) -> tuple[Utterances, Utterances | None]:
-    """(training, validation) utterances: disjoint in speakers; validation is None when no speaker is held out.
+    """(training, validation) utterances: disjoint in voices; validation is None when no speaker is held out.
 
-    Which speakers are held out, and which of their utterances, depends on the seed and the speaker list alone. With
-    `online` the training utterances' reader is a WaveReader, and that of validation works features out of waveforms;
-    training utterances are there at each speed, at which their speakers are others.
+    Which voices are held out, and which of their utterances, depends on the seed and the list of voices alone. Training
+    has all copies of the others, validation nothing but recordings as they are. With `online` the training utterances'
+    reader is a WaveReader, and that of validation works features out of waveforms; training utterances are there at
+    each speed, at which their speakers are others.
     """
     data_dir = Path(data_dir)
-    utterances, names, lengths = read_utterances(data_dir, is_online=online is not None)
+    utterances, speakers, voices, are_recorded, lengths = read_utterances(data_dir, is_online=online is not None)
+    if online is not None and len(online.speeds) > 1:
+        check_own_speed(data_dir, speakers)
     sources = read_sources_of(data_dir, utterances) if online is not None else {}
     random = np.random.default_rng([seed, 1])
-    held_out = draw_held_out(names, validation, random)
-    is_held_out = np.isin(names, held_out)
+    is_held_out = np.isin(voices, draw_held_out(voices, validation, random))
 
-    def select(chosen: np.ndarray) -> Utterances:
+    def select(chosen: np.ndarray, names: np.ndarray) -> Utterances:
         kept = [utterances[index] for index in chosen]
         kept_speakers, labels = np.unique(names[chosen], return_inverse=True)
         return Utterances(
@@ -75,7 +91,7 @@ def read_training_data(
             speakers=kept_speakers.tolist(),
         )
 
-    def select_waves(chosen: np.ndarray, speeds: Sequence[float]) -> Utterances:
+    def select_waves(chosen: np.ndarray, names: np.ndarray, speeds: Sequence[float]) -> Utterances:
         from spk.data.wave_crops import named_at
 
         reader = open_waves(data_dir, sources, [utterances[index] for index in chosen], lengths, online, speeds)
@@ -88,20 +104,23 @@ def read_training_data(
         )
 
     in_training = np.flatnonzero(~is_held_out)
-    training = select(in_training) if online is None else select_waves(in_training, online.speeds)
+    training = select(in_training, speakers) if online is None else select_waves(in_training, speakers, online.speeds)
     if not validation.speakers:
         return training, None
-    order = random.permutation(np.flatnonzero(is_held_out))
-    by_speaker = order[np.argsort(names[order], kind="stable")]
-    first = np.searchsorted(names[by_speaker], names[by_speaker])
-    few = by_speaker[np.arange(len(by_speaker)) - first < validation.utterances_per_speaker]
-    validating = select(np.sort(few)) if online is None else with_features(select_waves(np.sort(few), [1.0]), online)
-    if np.bincount(validating.labels).max() < 2:
+    order = random.permutation(np.flatnonzero(is_held_out & are_recorded))
+    by_voice = order[np.argsort(voices[order], kind="stable")]
+    first = np.searchsorted(voices[by_voice], voices[by_voice])
+    few = np.sort(by_voice[np.arange(len(by_voice)) - first < validation.utterances_per_speaker])
+    counts = np.unique(voices[few], return_counts=True)[1]
+    if len(counts) < 2 or counts.max() < 2:
         raise InputError(
-            f"validation.speakers: none of the {validation.speakers} held-out speakers has two utterances, "
-            "so there is no target trial; hold out more speakers, or 0 for none"
+            f"validation.speakers: the {validation.speakers} held-out speakers have too few utterances"
+            f"{'' if are_recorded.all() else ' that are no augmented copies'} for a target and a non-target trial; "
+            "hold out more speakers, or 0 for none"
         )
-    return training, validating
+    if online is None:
+        return training, select(few, voices)
+    return training, with_features(select_waves(few, voices, [1.0]), online)
 
 
 def with_features(waves: Utterances, online: Online) -> Utterances:
@@ -149,21 +168,20 @@ def open_waves(
 def speakers_trained_on(
     data_dir: str | os.PathLike[str], validation: ValidationConfig, seed: int, *, is_online: bool = False
 ) -> set[str]:
-    """The speakers of the training utterances that `read_training_data` gives, at their own speed."""
-    names = read_utterances(Path(data_dir), is_online=is_online)[1]
-    return set(names.tolist()) - set(draw_held_out(names, validation, np.random.default_rng([seed, 1])).tolist())
+    """The voices of the training utterances that `read_training_data` gives."""
+    voices = read_utterances(Path(data_dir), is_online=is_online).voices
+    return set(voices.tolist()) - set(draw_held_out(voices, validation, np.random.default_rng([seed, 1])).tolist())
 
 
 def training_files(data_dir: Path, is_online: bool) -> list[str]:
     """The names of the tables of a data directory that training goes by."""
-    if not is_online:
-        return ["feats.scp", "feats.yaml", "utt2spk", "utt2num_frames"]
-    optional = ("segments", "utt2augmentation")
-    return ["wav.scp", "utt2spk", "utt2dur", *(name for name in optional if (data_dir / name).exists())]
+    names = ["wav.scp", "utt2spk", "utt2dur"] if is_online else ["feats.scp", "feats.yaml", "utt2spk", "utt2num_frames"]
+    optional = ("segments", *COPY_TABLES) if is_online else COPY_TABLES
+    return names + [name for name in optional if (data_dir / name).exists()]
 
 
-def read_utterances(data_dir: Path, *, is_online: bool = False) -> tuple[list[str], np.ndarray, dict[str, str]]:
-    """The utterances with features, their speakers' names [U], and utt2num_frames; online, those of utt2dur, and it."""
+def read_utterances(data_dir: Path, *, is_online: bool = False) -> UtteranceList:
+    """The utterances with features, or online those of utt2dur."""
     table, lengths = ("utt2dur", "utt2dur") if is_online else ("feats.scp", "utt2num_frames")
     maker = "steps/compute_durations" if is_online else "steps/make_feats"
     for name in (table, "utt2spk", lengths):
@@ -179,8 +197,49 @@ def read_utterances(data_dir: Path, *, is_online: bool = False) -> tuple[list[st
                 f"{data_dir}: utterance {utterance!r} of {table} is missing in {others}; "
                 f"run utils/fix_data_dir.sh {data_dir}"
             )
-    names = np.array([utt2spk[utterance] for utterance in utterances])
-    return utterances, names, utt2length
+    speakers = np.array([utt2spk[utterance] for utterance in utterances])
+    voices, are_recorded = speakers, np.ones(len(utterances), dtype=bool)
+    if (data_dir / "utt2uniq").exists():
+        utt2uniq = read_table(data_dir / "utt2uniq")
+        originals = [utt2uniq.get(utterance, utterance) for utterance in utterances]
+        voices = voices_of(speakers, originals)
+        pairs = zip(utterances, originals, strict=True)
+        are_recorded &= [utterance == original or original not in utt2spk for utterance, original in pairs]
+    if (data_dir / "utt2augmentation").exists():
+        augmentations = read_table(data_dir / "utt2augmentation")
+        are_recorded &= [augmentations.get(utterance, "{}") == "{}" for utterance in utterances]
+    return UtteranceList(utterances, speakers, voices, are_recorded, utt2length)
+
+
+def voices_of(speakers: np.ndarray, originals: Sequence[str]) -> np.ndarray:
+    """Names [U] of the voices of utterances, by their speakers [U] and by the utterances that they are copies of [U].
+
+    Speakers who have copies of one original are one voice, which has the shortest of their names: sp0.9-id0 is id0.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    names, speaker = np.unique(speakers, return_inverse=True)
+    numbers: dict[str, int] = {}
+    original = np.array([numbers.setdefault(name, len(numbers)) for name in originals])
+    size = len(names) + len(numbers)
+    links = coo_array((np.ones(len(speaker), dtype=bool), (speaker, len(names) + original)), shape=(size, size))
+    voice = connected_components(links, directed=False)[1][: len(names)]  # 0, 1, ... of each speaker
+    shortest_first = np.lexsort((names, np.char.str_len(names)))
+    _, row = np.unique(voice[shortest_first], return_index=True)
+    return names[shortest_first[row]][voice[speaker]]
+
+
+def check_own_speed(data_dir: Path, speakers: np.ndarray) -> None:
+    """InputError where speech has another speed already: at still others, one voice would get two names at one speed."""
+    faster = next((name for name in np.unique(speakers).tolist() if re.match(r"sp\d\.\d+-", name)), None)
+    if faster is None and (table := data_dir / "utt2augmentation").exists():
+        faster = next((name for name, said in read_table(table).items() if '"speed"' in said), None)
+    if faster is not None:
+        raise InputError(
+            f"augmentation.speeds: {data_dir} has speech at other speeds already ({faster!r}); leave speeds out, or "
+            "train on the data directory without those copies"
+        )
 
 
 def read_sources_of(data_dir: Path, utterances: Sequence[str]) -> dict[str, Source]:
@@ -203,9 +262,9 @@ def read_sources_of(data_dir: Path, utterances: Sequence[str]) -> dict[str, Sour
     return sources
 
 
-def draw_held_out(names: np.ndarray, validation: ValidationConfig, random: np.random.Generator) -> np.ndarray:
-    """The speakers to hold out, of those who have the utterances: `names` [U]."""
-    speakers = np.unique(names)
+def draw_held_out(voices: np.ndarray, validation: ValidationConfig, random: np.random.Generator) -> np.ndarray:
+    """The voices to hold out, of those of the utterances: `voices` [U]."""
+    speakers = np.unique(voices)
     if validation.speakers and validation.speakers > len(speakers) - 2:
         raise InputError(
             f"validation.speakers: {validation.speakers} of {len(speakers)} training speakers would "
