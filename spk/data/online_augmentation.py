@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import NamedTuple
 
 from spk.config import AugmentationConfig
@@ -10,6 +11,7 @@ from spk.data.augmentation import Augmentation
 from spk.data.augmentation_plan import Drawing
 from spk.data.noise_dir import read_noise_dir
 from spk.data.sampler import Batch
+from spk.errors import InputError
 
 
 class OnlineAugmentation(NamedTuple):
@@ -33,6 +35,11 @@ def open_augmentation(config: AugmentationConfig) -> OnlineAugmentation | None:
     """With the lists of its data directories read; None when it names none. InputError for others."""
     if not config.data_dirs:
         return None
+    for kind, folder in config.data_dirs.items():
+        if (Path(folder) / "wav.scp").exists() and not (Path(folder) / "utt2dur").exists():
+            raise InputError(
+                f"augmentation.{kind}: {folder}/utt2dur: no such file; run steps/compute_durations {folder} first"
+            )
     drawing = Drawing(
         **{kind: read_noise_dir(folder) for kind, folder in config.data_dirs.items()},
         noise_snrs=tuple(config.noise_snrs),

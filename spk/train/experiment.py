@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ FREE_TO_CHANGE = (
     ),  # where files lie; their digests must stay
 )
 PLACES = ("feats.scp", "wav.scp")  # tables of where files are
+RECORDINGS_LOOKED_AT = 2000  # of a directory of noises, at most
+BEGINNING = 2**16  # bytes of each
 
 
 def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -76,6 +79,32 @@ def places_digest(path: Path) -> str:
     return hashlib.sha256("".join(places).encode("utf-8", "surrogateescape")).hexdigest()
 
 
+def noise_digests(folder: Path) -> dict[str, str]:
+    """Digests of what is drawn from in a directory of noises: of its tables, and of the recordings."""
+    digests = data_digests(folder, [name for name in NOISE_FILES if (folder / name).exists()])
+    if "wav.scp" in digests:
+        digests["recordings"] = recordings_digest(list(read_table(folder / "wav.scp").values()))
+    return digests
+
+
+def recordings_digest(paths: list[str]) -> str:
+    """Of the sizes and beginnings of files, spread over all where they are many; one that cannot be read counts, too.
+
+    So other audio under the same names is noticed, wherever it lies, in less than a second.
+    """
+
+    def beginning(path: str) -> bytes:
+        try:
+            with Path(path).open("rb") as file:
+                return hashlib.sha256(b"%d " % os.fstat(file.fileno()).st_size + file.read(BEGINNING)).digest()
+        except OSError:
+            return b"unreadable"
+
+    paths = paths[:: max(1, -(-len(paths) // RECORDINGS_LOOKED_AT))]
+    with ThreadPoolExecutor(8) as pool:  # a network disk answers several questions in the time of one
+        return hashlib.sha256(b"".join(pool.map(beginning, paths, chunksize=64))).hexdigest()
+
+
 def open_experiment(
     exp_dir: Path,
     config: SystemConfig,
@@ -92,7 +121,8 @@ def open_experiment(
     """
     begun = read_config(exp_dir)
     digests = data_digests(data_dir, training_files(data_dir, config.online))
-    noises = {kind: data_digests(Path(folder), NOISE_FILES) for kind, folder in config.augmentation.data_dirs.items()}
+    folders = config.augmentation.data_dirs
+    noises = {kind: noise_digests(Path(folder)) for kind, folder in folders.items()}
     initial = describe_initial(config)
     if begun is None:
         run = describe_run(data_dir, digests, overrides, source)
@@ -114,11 +144,17 @@ def open_experiment(
             "name another directory, or delete this one"
         )
     recorded = run.get("noises", {})
-    for kind, folder in config.augmentation.data_dirs.items():
-        if changed := [name for name in NOISE_FILES if recorded.get(kind, {}).get(name) != noises[kind][name]]:
+    for kind in sorted(recorded.keys() | noises.keys()):
+        if kind not in recorded or kind not in noises:
             raise InputError(
-                f"{exp_dir} was begun with other recordings in augmentation.{kind} ({', '.join(changed)} of {folder} "
-                "changed since); name another directory, or delete this one"
+                f"{exp_dir} was begun {'with' if kind in recorded else 'without'} augmentation.{kind}; "
+                "name another directory, or delete this one"
+            )
+        was, now = recorded[kind], noises[kind]
+        if changed := sorted(name for name in was.keys() | now.keys() if was.get(name) != now.get(name)):
+            raise InputError(
+                f"{exp_dir} was begun with other recordings in augmentation.{kind} ({', '.join(changed)} of "
+                f"{folders[kind]} changed since); name another directory, or delete this one"
             )
     before = run.get("init_from")
     if (before and before["digest"]) != (initial and initial["digest"]):

@@ -22,6 +22,7 @@ from spk.bin import extract_embeddings, held_out_trials
 from spk.bin.make_feats import open_front_end
 from spk.config import ValidationConfig
 from spk.data.ark import read_vectors
+from spk.data.data_dir import read_table, write_table
 from spk.data.features import join_shares, make_share, read_sources
 from spk.data.files import file_digest
 from spk.feats import FRONT_ENDS
@@ -183,6 +184,16 @@ def test_a_run_with_other_noises_is_refused_and_one_whose_noises_moved_is_not(tr
     shutil.copytree(noises, tmp_path / "moved")
     moved = ["--augmentation.noises", str(tmp_path / "moved")]
     assert "already trained" in train(augmented_yaml, waves, exp, *short, *moved).stderr
+    without = train(augmented_yaml, waves, exp, *short, "--augmentation.noises", "null")
+    assert f"{exp} was begun with augmentation.noises; name another" in without.stderr
+    more = train(augmented_yaml, waves, exp, *short, "--augmentation.music", str(noises))
+    assert f"{exp} was begun without augmentation.music; name another" in more.stderr
+    (tmp_path / "moved" / "wav.scp").write_text((noises / "wav.scp").read_text().replace("noises/", "moved/"))
+    assert "already trained" in train(augmented_yaml, waves, exp, *short, *moved).stderr
+    soundfile.write(tmp_path / "moved" / "1.wav", np.full(12000, 0.1), 16000)  # as long as it was
+    other = train(augmented_yaml, waves, exp, *short, *moved)
+    assert f"in augmentation.noises (recordings of {tmp_path / 'moved'} changed since)" in other.stderr
+    shutil.copy(noises / "1.wav", tmp_path / "moved" / "1.wav")
     lines = (tmp_path / "moved" / "utt2dur").read_text().splitlines()
     (tmp_path / "moved" / "utt2dur").write_text("\n".join([*lines[:-1], "n2 0.9"]) + "\n")
     other = train(augmented_yaml, waves, exp, *short, *moved)
@@ -192,6 +203,33 @@ def test_a_run_with_other_noises_is_refused_and_one_whose_noises_moved_is_not(tr
     assert "augmentation.probability: 0.8 -> 0.5" in without.stderr
     (waves / "wav.scp").write_text((waves / "wav.scp").read_text().replace("s3-1.wav", "s3-2.wav"))
     assert "other data (wav.scp of" in train(augmented_yaml, waves, exp, *short).stderr
+
+
+def test_noises_of_unknown_length_are_refused_in_one_line(train, augmented_yaml, waves, tmp_path):
+    (tmp_path / "noises" / "utt2dur").unlink()
+    done = train(augmented_yaml, waves, tmp_path / "exp")
+    assert done.returncode == 1 and "\n" not in done.stderr
+    assert (
+        f"{tmp_path}/noises/utt2dur: no such file; run steps/compute_durations {tmp_path}/noises first" in done.stderr
+    )
+
+
+@pytest.mark.parametrize("speakers", ["same", "new"])
+def test_speeds_of_data_that_has_them_already_are_refused_in_one_line(train, augmented_yaml, waves, tmp_path, speakers):
+    name = "sp0.9-{}" if speakers == "new" else "{}-sp0.9"
+    for table in ("segments", "utt2dur", "utt2spk"):
+        content = read_table(waves / table)
+        copies = {name.format(key): value for key, value in content.items()}
+        if table == "utt2spk" and speakers == "new":
+            copies = {key: f"sp0.9-{speaker}" for key, speaker in copies.items()}
+        write_table(waves / table, content | copies)
+    if speakers == "same":
+        write_table(waves / "utt2augmentation", {"s0-0-sp0.9": '{"speed":0.9}'})
+    done = train(augmented_yaml, waves, tmp_path / "exp")
+    assert done.returncode == 1 and "\n" not in done.stderr
+    assert f"augmentation.speeds: {waves} has speech at other speeds already" in done.stderr
+    short = ["--augmentation.speeds", "[]", "--train.steps", "2"]
+    assert train(augmented_yaml, waves, tmp_path / "exp", *short).returncode == 0
 
 
 def test_the_config_of_a_run_from_before_there_was_augmentation_is_the_same(train, system_yaml, data_dir, tmp_path):
@@ -292,7 +330,14 @@ def test_a_recording_that_is_gone_stops_the_training_in_one_line(system_yaml, wa
         (["--augmentation.noises", "gone"], "features.online"),
         ([*ONLINE, "--augmentation.noises", "gone"], "gone/wav.scp: no such file"),
         ([*ONLINE, "--augmentation.noise_snrs", "[]"], "augmentation.noise_snrs: is empty"),
-        ([*ONLINE, "--augmentation.speeds", "[1.0]"], "augmentation.speeds: [1.0]: give each once, and not 1"),
+        ([*ONLINE, "--augmentation.speeds", "[1.0]"], "augmentation.speeds: [1.0]: 1.0 is not from 0.5 to 2 in hund"),
+        ([*ONLINE, "--augmentation.speeds", "[0.996]"], "0.996 is not from 0.5 to 2 in hundredths, or is no change"),
+        ([*ONLINE, "--augmentation.speeds", "[0.9, 0.9001]"], "0.9001 is not from 0.5 to 2 in hundredths"),
+        ([*ONLINE, "--augmentation.speeds", "[0.9, 0.9]"], "[0.9, 0.9]: one of them stands there twice"),
+        (
+            [*ONLINE, "--features.name", "kaldi_fbank", "--features.dither", "1"],
+            "features.dither: features.online makes each crop by itself",
+        ),
         ([*ONLINE, "--augmentation.speeds", "[3]"], "augmentation.speeds[0]: 3 is out of range"),
         (["--features.online", "maybe"], "features.online: 'maybe' must be true or false"),
     ],
