@@ -180,7 +180,7 @@ class WaveReader:
     def _crop(self, index: int, start: int, length: int, augmentation: Augmentation | None) -> tuple[Tensor, int]:
         """The samples of one crop's frames, and their number."""
         source, speed = self.source(index)
-        with errors_name(source.entry, self.utterances[index]):
+        with errors_name(source.entry, self.utterances, index):
             with open_wave(source, self.framing.sample_rate, speed) as wave:
                 total = self._check_length(index, source, wave.num_samples)
                 count = min(length, total)
@@ -226,14 +226,18 @@ def named_at(name: str, speed: float) -> str:
 
 
 @contextlib.contextmanager
-def errors_name(entry: str, utterance: str) -> Iterator[None]:
-    """Whatever keeps an utterance, or what is added to it, from being read becomes an InputError that names both."""
+def errors_name(entry: str, utterances: Sequence[str], index: int) -> Iterator[None]:
+    """Whatever keeps an utterance, or what is added to it, from being read becomes an InputError that names both.
+
+    Names are looked up for an error alone: the worker that touches a name copies its page of memory.
+    """
     try:
         yield
     except AudioError as error:
-        raise InputError(f"{error.entry}: utterance {utterance!r}: {error.reason}") from None
+        raise InputError(f"{error.entry}: utterance {utterances[index]!r}: {error.reason}") from None
     except (soundfile.SoundFileError, OSError) as error:
-        raise InputError(f"{entry}: utterance {utterance!r}: {why_unreadable(os.fsencode(entry), error)}") from None
+        reason = why_unreadable(os.fsencode(entry), error)
+        raise InputError(f"{entry}: utterance {utterances[index]!r}: {reason}") from None
 
 
 class WaveCropDataset(Dataset):

@@ -73,6 +73,21 @@ def test_a_crop_has_the_frames_of_the_utterances_features_at_its_edges_too(tmp_p
             assert_close(crop, expected)
 
 
+class Untouched(list):
+    def __getitem__(self, index):
+        raise AssertionError("names are shared by the workers, until one touches them")
+
+
+def test_a_crop_touches_no_name(tmp_path):
+    front_end = FRONT_ENDS.build("features", "fbank40")
+    source = write_wave(tmp_path / "u.wav", noise(16000))
+    reader = WaveReader({"u": source}, Untouched(["u"]), np.array([1.0]), front_end)
+    assert reader.crops([0], [3], 20).num_frames.tolist() == [20]
+    (tmp_path / "u.wav").unlink()
+    with pytest.raises(AssertionError, match="until one touches them"):  # an error names the utterance
+        reader.crops([0], [3], 20)
+
+
 def test_only_the_samples_of_the_crops_frames_are_read(tmp_path, monkeypatch):
     front_end = FRONT_ENDS.build("features", "fbank40")
     source = write_wave(tmp_path / "u.wav", noise(160_000))
