@@ -231,7 +231,7 @@ def voices_of(speakers: np.ndarray, originals: Sequence[str]) -> np.ndarray:
 
 
 def check_own_speed(data_dir: Path, speakers: np.ndarray) -> None:
-    """InputError where speech has another speed already: at still others, one voice would get two names at one speed."""
+    """InputError where speech has other speeds already: at more of them, a voice would have two names at one speed."""
     faster = next((name for name in np.unique(speakers).tolist() if re.match(r"sp\d\.\d+-", name)), None)
     if faster is None and (table := data_dir / "utt2augmentation").exists():
         faster = next((name for name, said in read_table(table).items() if '"speed"' in said), None)

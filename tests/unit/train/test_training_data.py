@@ -20,7 +20,7 @@ def speaker_of(utterance):
 
 
 def write_copies(data_dir, folder, originals=True, tables=("utt2uniq", "utt2augmentation")):
-    """As utils/combine_data.sh joins a directory with its noisy copies and those at speed 0.9; features do not matter."""
+    """As utils/combine_data.sh joins a directory with copies in noise and at speed 0.9; features do not matter."""
     folder.mkdir()
     utt2spk, frames, places = (read_table(data_dir / name) for name in ("utt2spk", "utt2num_frames", "feats.scp"))
     rows = []
