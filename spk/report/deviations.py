@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from spk.data.files import file_digest
-from spk.report.results import ScoreFile, found_from, read_json
+from spk.report.results import ScoreFile, found_from, read_json, stamp_of
 
 # Speakers and utterances of the development parts.
 TRAINING_SETS = {"vox1": (1211, 148_642), "vox2": (5994, 1_092_009)}
@@ -19,6 +19,18 @@ NO_MATTER = (
     *("seed", "init_from", "evaluation.crops", "evaluation.crop_frames"),
 )
 SETTLED_BY_MACHINE = ("train.threads", "train.precision", "batch.size")
+# What recipes tell train_plda, train_lda and score, as their stamps have it; None: nothing.
+BACKEND_DEFAULTS = {
+    "lda_dim": "auto",
+    "shrinkage": "none",
+    "length_normalize": "true",
+    "num_iters": "10",
+    "smoothing": "0",
+    "coral": None,
+    **dict.fromkeys(("within_covar_scale", "between_covar_scale", "mean_diff_scale")),  # of adapt_plda
+    "normalize_length": "true",
+    "simple_length_normalization": "false",
+}
 
 
 def recorded_run(model: Path) -> dict[str, Any]:
@@ -112,7 +124,9 @@ def found_near(model: Path, name: str) -> Path | None:
 
 
 def evaluation_deviations(scores: ScoreFile, config: Path) -> list[str]:
-    """What the config's protocol has otherwise than that of the embeddings that were scored."""
+    """What the config's protocol has otherwise than that of the embeddings that were scored, and the recipes' back-end
+    otherwise than the one that scored them.
+    """
     from spk.config import load_system, make_evaluation, read_yaml
 
     if not config.is_file():
@@ -129,4 +143,20 @@ def evaluation_deviations(scores: ScoreFile, config: Path) -> list[str]:
             deviations[f"evaluation.crops: {wanted.crops} -> {made.crops}"] = None
         elif made.crops and made.crop_frames != wanted.crop_frames:
             deviations[f"evaluation.crop_frames: {wanted.crop_frames} -> {made.crop_frames}"] = None
-    return list(deviations)
+    return list(deviations) + backend_deviations(scores, description.get("backend_dir"))
+
+
+def backend_deviations(scores: ScoreFile, backend_dir: str | None) -> list[str]:
+    """'lda_dim: auto -> 100' for each option of scoring, or of the training of its back-end, that no recipe gives."""
+    stamps = [read_json(stamp_of(scores.path)) or {}]
+    if backend_dir:
+        path = Path(found_from(scores.directory, backend_dir)) / ".backend.done"
+        stamps.append(read_json(path))
+        if stamps[-1] is None:
+            return [f"{path} is not there, so that the back-end's options cannot be compared"]
+    return [
+        f"{name}: {default} -> {stamp[name]}"
+        for stamp in stamps
+        for name, default in BACKEND_DEFAULTS.items()
+        if stamp.get(name, default) != default
+    ]

@@ -270,6 +270,40 @@ def test_a_system_that_starts_from_another_is_as_it_stands_when_both_are(recipe,
     assert line.endswith("init_from: exp/vox1_dev/resnet34_softmax/final.pt is not there any more as it was")
 
 
+@pytest.mark.parametrize(
+    ("stamp", "reason"),
+    [
+        ({"lda_dim": "100"}, "lda_dim: auto -> 100"),
+        ({"num_iters": "5", "smoothing": "0.1"}, "num_iters: 10 -> 5; smoothing: 0 -> 0.1"),
+        ({"coral": "exp/embeddings_other"}, "coral: None -> exp/embeddings_other"),
+        ({"within_covar_scale": "0.3"}, "within_covar_scale: None -> 0.3"),
+        ({}, None),
+        (None, "exp/plda/backend/.backend.done is not there, so that the back-end's options cannot be compared"),
+    ],
+)
+def test_a_back_end_with_other_options_than_the_recipe_s_is_not_filled(recipe, said, stamp, reason):
+    folder = make_system("exp/plda", "resnet34_a_softmax")
+    score(folder, "plda", 0.05)
+    described = folder / "scores_vox1_o_plda.json"
+    described.write_text(json.dumps(json.loads(described.read_text()) | {"backend_dir": "exp/plda/backend"}))
+    (folder / "backend").mkdir()
+    if stamp is not None:
+        defaults = {"lda_dim": "auto", "length_normalize": "true", "num_iters": "10", "smoothing": "0"}
+        (folder / "backend/.backend.done").write_text(json.dumps(defaults | {"embeddings": "exp/e"} | stamp))
+    (line,) = said("RESULTS.md", "exp/plda")
+    if reason is None:
+        assert line == "RESULTS.md: resnet34_a_softmax trained on vox1, seed 1: vox1_o"
+    else:
+        assert line == f"RESULTS.md: vox1_o, plda not filled: {reason}"
+
+
+def test_options_of_scoring_that_no_recipe_gives_keep_a_row_empty(recipe, said):
+    stamp = Path("exp/vox1_dev/rescnn_dam/.scores_vox1_o_cosine.done")
+    stamp.write_text(json.dumps({"simple_length_normalization": "true"}))
+    (line,) = said("RESULTS.md", "exp/vox1_dev/rescnn_dam")
+    assert line.endswith("vox1_o, cosine not filled: simple_length_normalization: false -> true")
+
+
 def test_another_recipe_fills_from_a_model_that_was_trained_elsewhere(recipe, said, monkeypatch):
     """As egs/sitw does: its folder has embeddings and scores alone; the paths in run.json are the other recipe's."""
     other = recipe / "egs" / "sitw"
