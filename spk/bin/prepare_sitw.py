@@ -84,17 +84,19 @@ def is_made(target: Path, path: Path, with_aux: bool, inputs: Mapping[str, str])
 
 
 def write_part(target: Path, part: Part) -> None:
+    """Lists of an earlier call that this part has not, as after --aux true or of another distribution, are removed."""
     (target / STAMP).unlink(missing_ok=True)  # it speaks of files that are now overwritten
+    made = {f"models_{name}" for name in part.models} | {f"trials_{name}" for name in part.trials}
+    for path in sorted([*target.glob("models_*"), *target.glob("trials_*")]):
+        if path.name not in made and path.is_file():
+            path.unlink()
+            log.info("%s is removed: this call makes no such list", path)
     write_data_dir(target, part.data)
     write_table(target / "segments", part.segments)
     for enrolment, models in part.models.items():
         write_table(target / f"models_{enrolment}", {model: " ".join(names) for model, names in models.items()})
     for condition, trials in part.trials.items():
         write_trials(target / f"trials_{condition}", trials)
-    for key in part.path.glob("keys/**/*-*.lst"):
-        condition = key.name.removesuffix(".lst")
-        if condition not in part.trials:  # a list that was asked for in an earlier call
-            (target / f"trials_{condition}").unlink(missing_ok=True)
     checks = Checks(skip=frozenset(FEATURE_FILES), files_exist=False)
     findings, _ = validate_data_dir(target, checks)
     if findings.count:

@@ -102,6 +102,18 @@ def test_nothing_is_made_twice_and_what_changed_is_named(sitw, shell, tmp_path):
     assert (tmp_path / "data" / "sitw_dev" / "models_core").exists()
 
 
+def test_lists_of_another_distribution_do_not_stay(sitw, shell, tmp_path):
+    shell("prepare_sitw sitw data", check=True)
+    shell("cp -r sitw other; rm other/dev/keys/assist-*", check=True)
+    said = shell("prepare_sitw other data", check=True).stderr
+    dev = tmp_path / "data" / "sitw_dev"
+    lists = {path.name for kind in ("models_*", "trials_*") for path in dev.glob(kind)}
+    assert lists == {"models_core", "trials_core-core", "trials_core-multi"}
+    for name in ("models_assist", "trials_assist-core", "trials_assist-multi"):
+        assert f"data/sitw_dev/{name} is removed: this call makes no such list" in said
+    assert "data/sitw_eval/" not in said
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
