@@ -14,14 +14,14 @@ log = logging.getLogger(__name__)
 
 @contextlib.contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Hold off other calls that would write a corpus in the same parent folder; wait for one that does."""
+    """Hold off other calls that would write something in the same parent folder; wait for one that does."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder.parent, os.O_RDONLY)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            log.info("waiting for another call that makes a corpus in %s", folder.parent)
+            log.info("waiting for another call that writes in %s", folder.parent)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         except OSError:
             pass  # a file system without locks on folders

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from spk.data.alone import alone_in
 from spk.data.data_dir import encode, write_table
 from spk.data.files import file_digest, whole_file
 from spk.data.stamp import differences, write_stamp
@@ -80,11 +81,15 @@ def put_in_place(made: Path, data_dir: Path) -> list[str] | None:
 
 @contextlib.contextmanager
 def temporary_folder(data: Path) -> Iterator[Path]:
-    """A folder inside `data` in which data directories are made; what a killed run left there is removed."""
+    """A folder inside `data` in which data directories are made; what a killed run left there is removed.
+
+    One call at a time has it; others wait.
+    """
     folder = data / ".prepare_voxceleb.partial"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-    finally:
+    with alone_in(folder):
         shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,13 +1,14 @@
-"""Start a recipe, and kill it with all that it has started."""
+"""Start a recipe, and kill it with all that it has started, or let it wait for another."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 
@@ -49,3 +50,29 @@ def kill_when(process: subprocess.Popen, happened: Callable[[], bool], timeout: 
 def send(pid: int, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
+
+
+def waits_for(folder: Path, command: Sequence[str | os.PathLike[str]], cwd: Path) -> list[str]:
+    """Run `command` while another holds the lock of `folder`: the lines that it says, once it waited and succeeded."""
+    folder.mkdir()
+    descriptor = os.open(folder, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        process = subprocess.Popen(command, cwd=cwd, stderr=subprocess.PIPE, text=True)
+        lines = list(iter_until(process.stderr, "waiting for another call"))
+        assert process.poll() is None
+    finally:
+        os.close(descriptor)
+    lines += process.stderr.readlines()
+    process.stderr.close()
+    assert process.wait() == 0, lines
+    return lines
+
+
+def iter_until(lines: Iterable[str], words: str) -> Iterator[str]:
+    """Up to the first line with these words; fails when there is none."""
+    for line in lines:
+        yield line
+        if words in line:
+            return
+    raise AssertionError(f"ended without saying {words!r}")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from processes import kill_when
+from processes import kill_when, waits_for
 
 from spk.data.audio import read_audio
 from spk.data.data_dir import read_table
@@ -78,6 +78,12 @@ def test_killed_in_the_middle_it_carries_on_with_what_is_missing(shell, root, tm
     assert before.items() < {path: path.stat().st_mtime_ns for path in dest.rglob("*.flac")}.items()
     shell("decode_audio source untouched", check=True)
     assert files(dest) == files(tmp_path / "untouched")
+
+
+def test_of_two_calls_into_one_folder_the_second_waits(root, tmp_path, source):
+    said = waits_for(tmp_path / "dest", [root / "steps/decode_audio", source, "dest"], tmp_path)
+    assert said[0] == "decode_audio: waiting for another call that decodes into dest\n"
+    assert len(files(tmp_path / "dest")) == 90
 
 
 def test_rejected_files_are_listed_and_too_many_fail_the_step(shell, tmp_path, source, recording):

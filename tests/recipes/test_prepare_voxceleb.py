@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from recipes.processes import waits_for
 
 META1 = "VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet\nid10001\tA\tm\tIreland\tdev\nid10270\tB\tf\tUSA\ttest\n"
 META2 = "VoxCeleb2 ID,VGGFace2 ID,Gender,Set\nid00012 ,n000012 ,m ,dev \nid00015 ,n000015 ,m ,dev \n"
@@ -138,6 +139,12 @@ def test_other_sets_in_the_same_place_are_left_alone(shell, tmp_path, corpus):
 def test_what_a_killed_run_left_is_removed(shell, tmp_path, corpus):
     touch(tmp_path, "data/.prepare_voxceleb.partial/vox2_dev/wav.scp")
     shell("prepare_voxceleb corpus/vox1_dev_wav data", check=True)
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["vox1_dev"]
+
+
+def test_of_two_calls_into_one_place_the_second_waits(root, tmp_path, corpus):
+    command = [root / "local/prepare_voxceleb", "corpus/vox1_dev_wav", "data"]
+    assert "waiting for another call that writes in data\n" in waits_for(tmp_path / "data", command, tmp_path)
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["vox1_dev"]
 
 
