@@ -78,7 +78,7 @@ if in_stage 1 "data directories and trials -> $data"; then
   done
   prepare_speaker_folders "$corpus" "$data"
   for set in "$data"/*/; do validate_data_dir.sh --no-feats "$set"; done
-  check_disjoint_speakers "$data/train" "$data"/test_*/
+  check_disjoint_speakers "${begun_from[@]}" "$data/train" "$data"/test_*/
   if [ -n "$noise" ]; then
     prepare_noise_folders "$noise" "$data"
     noises_of test

@@ -120,7 +120,7 @@ use_system "$exp" "$backend" "$model" # rows
 if rows_learn; then embedded=("$train_data" "${evaluated[@]}"); else embedded=("${evaluated[@]}"); fi
 if rows_calibrate; then embedded+=("$exp/held_out"); fi
 need 0 "$overlap"
-for set in "${train_sets[@]}"; do check_disjoint_speakers "$set" "${evaluated[@]}"; done
+for set in "${train_sets[@]}"; do check_disjoint_speakers "${begun_from[@]}" "$set" "${evaluated[@]}"; done
 if [ "$model" != "$exp" ]; then check_sitw_overlap "${no_overlap[@]}" --model "$model" "$train_data"; fi
 
 if in_stage 2 "features -> feats.scp in each data directory (with features.online: only utt2dur); the training set without the speakers of SITW -> $train_data"; then
@@ -138,7 +138,7 @@ if in_stage 2 "features -> feats.scp in each data directory (with features.onlin
 fi
 if [ "$stop_stage" -le 2 ]; then exit 0; fi
 need 2 "$train_data/utt2spk"
-if [ "$model" = "$exp" ]; then check_sitw_overlap "${no_overlap[@]}" "$train_data"; fi
+if [ "$model" = "$exp" ]; then check_sitw_overlap "${no_overlap[@]}" "${begun_from[@]}" "$train_data"; fi
 
 if in_stage 3 "the network -> $model/final.pt"; then
   if [ "$model" = "$exp" ]; then

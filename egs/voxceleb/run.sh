@@ -197,7 +197,7 @@ if [ "$prepared" = false ]; then need 2 "$train_data/utt2spk"; fi
 . data_options.sh # test_sets, trial_lists, list_test
 if rows_learn; then embedded=("$train_data" "${test_sets[@]}"); else embedded=("${test_sets[@]}"); fi
 if rows_calibrate; then embedded+=("$exp/held_out"); fi
-check_disjoint_speakers "$train_data" "${test_sets[@]}"
+check_disjoint_speakers "${begun_from[@]}" "$train_data" "${test_sets[@]}"
 
 sets=("$train_data" "${test_sets[@]}")
 if [ "$network_data" != "$train_data" ]; then sets+=("$copies"); fi

@@ -1,8 +1,9 @@
 """Check a system's YAML and the keys of the command line that win over it.
 
 Usage: check_config [--evaluation] SYSTEM.yaml [--loss.margin 0.3 ...]
-Status 1 and one line that says the first thing wrong. With --evaluation, prints three lines: the section `evaluation`,
-what tables call its back-end, and true where features are worked out of waveforms (features.online), else false.
+Status 1 and one line that says the first thing wrong. With --evaluation, prints four lines: the section `evaluation`,
+what tables call its back-end, true where features are worked out of waveforms (features.online), else false, and the
+system that this one starts from (init_from), or an empty line.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ def main() -> None:
         evaluation = config.evaluation
         untrained = dict.fromkeys(BACKENDS.given)
         backend = BACKENDS.build("evaluation.backend", evaluation.backend, **untrained)
-        print(json.dumps(asdict(evaluation)), backend.label, json.dumps(config.online), sep="\n")
+        lines = (json.dumps(asdict(evaluation)), backend.label, json.dumps(config.online), config.init_from or "")
+        print(*lines, sep="\n")
 
 
 if __name__ == "__main__":
