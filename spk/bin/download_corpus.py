@@ -39,6 +39,7 @@ from spk.errors import InputError
 
 log = logging.getLogger(__name__)
 UNPUBLISHED = "no published MD5"
+NOTES = ".download"  # the folder of what has begun and what is done
 
 
 @command
@@ -71,7 +72,7 @@ def main() -> None:
     folder: Path = options.dir
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; give a folder")
-    state = folder / ".download" / options.name
+    state = folder / NOTES / options.name
     stamp = state / "done"
     inputs = {file.name: checksums.get(file.name, UNPUBLISHED) for file in corpus.files}
     with alone_in(stamp):
@@ -151,7 +152,7 @@ def unpack_archive(path: Path, folder: Path, top: str, begun: Path, identity: Ma
             archive = (
                 ZipArchive(stream, str(path)) if path.suffix == ".zip" else TarArchive(stream, str(path), progress)
             )
-            plan = plan_unpacking(archive, folder, resumed, top)
+            plan = plan_unpacking(archive, folder, resumed, top, reserved=(NOTES,))
         write_stamp(begun, identity)
         with ByteProgress(f"unpacking {path.name}", plan.num_bytes) as progress:
             unpack(archive, folder, plan, progress)

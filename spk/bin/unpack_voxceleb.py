@@ -103,7 +103,7 @@ def make(
         log.info("%s: MD5 as in %s -> %s", archive.shown, list_name, folder)
     with archive.open() as stream:
         opened = ZipArchive(stream, archive.shown)
-        plan = plan_unpacking(opened, folder, resumed)
+        plan = plan_unpacking(opened, folder, resumed, reserved=(STAMP, BEGUN))
         (folder / STAMP).unlink(missing_ok=True)  # it speaks of another archive
         write_stamp(folder / BEGUN, inputs)
         with ByteProgress(name, plan.num_bytes) as progress:

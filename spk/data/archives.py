@@ -228,24 +228,29 @@ class Plan:
         return sum(entry.size for _, entry in self.missing.values())
 
 
-def plan_unpacking(archive: Archive, folder: Path, resumed: bool = False, top: str = "") -> Plan:
+def plan_unpacking(
+    archive: Archive, folder: Path, resumed: bool = False, top: str = "", reserved: Collection[str] = ()
+) -> Plan:
     """Look at every entry of the archive, and at what stands in the folder already; make the folder.
 
     With `resumed`, all that stands there comes from this very archive, so that a file of the right size is the right
-    one. Without, its CRC must be right too; a file that differs is removed.
+    one. Without, its CRC must be right too; a file that differs is removed. `reserved`: names at the top of the folder
+    that are the caller's.
 
     Raises: InputError for a damaged archive, a member that would lie outside the folder or is neither file nor folder,
-    too little space, and an archive without a file in `top`.
+    names that cannot be side by side or are reserved, a file on the disk in the place of a folder or the other way
+    round, too little space, and an archive without a file in `top`.
     """
-    files = checked_files(archive)
+    files = checked_files(archive, reserved)
     if top and not any(path.startswith(f"{top}/") for path, _ in files.values()):
         raise InputError(f"{archive.shown}: holds no file in {top}/, so it is another archive; nothing is unpacked")
     missing = {name: file for name, file in files.items() if not stands(folder / file[0], file[1], resumed)}
     folder.mkdir(parents=True, exist_ok=True)
-    if not resumed:
-        for path, _ in missing.values():
-            (folder / path).unlink(missing_ok=True)
-    check_room(archive.shown, folder, [entry.size for _, entry in missing.values()])
+    replaced = [] if resumed else [folder / path for path, _ in missing.values() if (folder / path).exists()]
+    freed = sum(path.stat().st_size for path in replaced)
+    check_room(archive.shown, folder, [entry.size for _, entry in missing.values()], freed)
+    for path in replaced:
+        path.unlink()
     return Plan(missing, len(files) - len(missing))
 
 
@@ -261,24 +266,44 @@ def unpack(archive: Archive, folder: Path, plan: Plan, progress: Progress = lamb
         progress(entry.size)
 
 
-def checked_files(archive: Archive) -> dict[str, tuple[str, Entry]]:
-    """{name in the archive: (path inside the folder, entry)}. Raises: InputError; see `unpack`."""
-    files: dict[str, tuple[str, Entry]] = {}
+def checked_files(archive: Archive, reserved: Collection[str] = ()) -> dict[str, tuple[str, Entry]]:
+    """{name in the archive: (path inside the folder, entry)}. Raises: InputError; see `plan_unpacking`."""
+    files: dict[str, Entry] = {}  # by path
+    folders: set[str] = set()
     for entry in archive.entries():
         path = path_inside(archive.shown, entry.name)
         if entry.kind == FILE:
-            if files.setdefault(entry.name, (path, entry)) != (path, entry):
+            if path == "." or path.partition("/")[0] in reserved:
+                raise InputError(f"{archive.shown}: no file may be called {entry.name!r}; nothing is unpacked")
+            if not alike(files.setdefault(path, entry), entry):
                 raise InputError(
                     f"{archive.shown}: holds {entry.name!r} twice, with different contents; nothing is unpacked"
                 )
-        elif entry.kind != FOLDER:
+            add_folder(folders, path.rpartition("/")[0])
+        elif entry.kind == FOLDER:
+            add_folder(folders, path)
+        else:
             raise InputError(
                 f"{archive.shown}: {entry.name!r} is {entry.kind}, which has no place in an archive of speech; nothing "
                 "is unpacked: get the archive from its owner again"
             )
     if not files:
         raise InputError(f"{archive.shown}: holds no file; download it again")
-    return files
+    if both := files.keys() & folders:
+        raise InputError(f"{archive.shown}: {min(both)!r} is a file and a folder in it; nothing is unpacked")
+    return {entry.name: (path, entry) for path, entry in files.items()}
+
+
+def alike(first: Entry, second: Entry) -> bool:
+    """Whether two entries of one path have the same content, as far as the archive says it."""
+    return first == second or (first.crc is not None and first[1:] == second[1:])
+
+
+def add_folder(folders: set[str], path: str) -> None:
+    """Add a folder, and those around it."""
+    while path and path not in folders:
+        folders.add(path)
+        path = path.rpartition("/")[0]
 
 
 def path_inside(shown: str, name: str) -> str:
@@ -293,11 +318,19 @@ def path_inside(shown: str, name: str) -> str:
 
 
 def stands(path: Path, entry: Entry, resumed: bool) -> bool:
-    """Is the entry's file there? By its size when `resumed`, by its CRC too when not."""
+    """Is the entry's file there? By its size when `resumed`, by its CRC too when not.
+
+    Raises: InputError when a folder stands in its place, or a file in that of a folder around it.
+    """
     try:
         found = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return False
+    except NotADirectoryError:
+        above = next(folder for folder in path.parents if folder.is_file())
+        raise InputError(f"{above}: is a file where a folder of the archive belongs; remove it") from None
+    if stat.S_ISDIR(found.st_mode):
+        raise InputError(f"{path}: is a folder where a file of the archive belongs; remove it")
     if not stat.S_ISREG(found.st_mode) or found.st_size != entry.size:
         return False
     return resumed or (entry.crc is not None and crc_of(path) == entry.crc)
@@ -315,11 +348,14 @@ def shown_size(num_bytes: int) -> str:
     return f"{num_bytes / 1e9:.3g} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.3g} MB"
 
 
-def check_room(shown: str, folder: Path, sizes: Collection[int]) -> None:
-    """Raises: InputError when the file system of `folder` has too little space, or can hold too few files more."""
+def check_room(shown: str, folder: Path, sizes: Collection[int], freed: int = 0) -> None:
+    """Raises: InputError when the file system of `folder` has too little space, or can hold too few files more.
+
+    `freed`: bytes of files that will be removed first.
+    """
     system = os.statvfs(folder)
     needed = sum(-(-size // system.f_frsize) for size in sizes) * system.f_frsize
-    free = system.f_bavail * system.f_frsize
+    free = system.f_bavail * system.f_frsize + freed
     if needed > free:
         raise InputError(
             f"{folder}: unpacking {shown} takes {shown_size(needed)}, but {shown_size(free)} are free; free some "

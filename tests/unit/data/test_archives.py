@@ -243,8 +243,60 @@ def test_too_small_a_disk_is_found_before_anything_is_written(disk_of):
     assert list(folder.iterdir()) == []
 
 
-def test_a_folder_where_a_file_belongs_is_an_error_of_the_system_that_names_it(tmp_path):
-    (tmp_path / "wav/id1/a/00001.wav/x").mkdir(parents=True)
-    with pytest.raises(OSError) as error:
-        unpack_all(zip_of(CONTENTS), "zip", tmp_path)
-    assert str(error.value.filename).endswith("00001.wav")
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_folder_where_a_file_belongs_and_a_file_where_a_folder_does_are_named(tmp_path, resumed):
+    (tmp_path / "one/wav/id1/a/00001.wav/x").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"one/wav/id1/a/00001\.wav: is a folder where a file of the archive belongs"):
+        unpack_all(zip_of(CONTENTS), "zip", tmp_path / "one", resumed)
+    (tmp_path / "two").mkdir()
+    (tmp_path / "two/wav").write_text("")
+    with pytest.raises(InputError, match="two/wav: is a file where a folder of the archive belongs"):
+        unpack_all(zip_of(CONTENTS), "zip", tmp_path / "two", resumed)
+    assert files_in(tmp_path) == {"two/wav": b""}
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar.gz"])
+@pytest.mark.parametrize("name", ["wav/./a.wav", "wav//a.wav", "./wav/a.wav"])
+def test_two_names_of_one_path_are_one_file(tmp_path, kind, name):
+    with pytest.raises(InputError, match=f"holds '{name}' twice, with different contents"):
+        unpack_all(made_of({"wav/a.wav": b"first", name: b"other"}, kind), kind, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    if kind == "zip":  # whose checksums say that they are alike
+        assert unpack_all(zip_of({"wav/a.wav": b"first", name: b"first"}), kind, tmp_path / "out") == (1, 0)
+        assert files_in(tmp_path / "out") == {"wav/a.wav": b"first"}
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar.gz"])
+@pytest.mark.parametrize(
+    "names, said",
+    [
+        (("id1", "id1/a.wav"), "'id1' is a file and a folder in it"),
+        (("id1/b/c/d.wav", "id1/b"), "'id1/b' is a file and a folder in it"),
+        (("wav", "a"), "'wav' is a file and a folder in it"),  # an empty one
+        ((".",), "no file may be called '.'"),
+        ((".done",), "no file may be called '.done'"),
+        (("./.done/a",), "no file may be called './.done/a'"),
+    ],
+)
+def test_names_that_cannot_be_on_a_disk_are_refused(tmp_path, kind, names, said):
+    archive = opened(made_of(dict.fromkeys(names, b"x"), kind), kind)
+    with pytest.raises(InputError, match=said):
+        plan_unpacking(archive, tmp_path / "out", reserved=(".done",))
+    assert not (tmp_path / "out").exists()
+
+
+def test_files_that_differ_stay_when_there_is_no_room_for_others(disk_of):
+    folder = disk_of("512k")
+    (folder / "0.wav").write_bytes(b"another")
+    content = zip_of({f"{number}.wav": bytes(1000) for number in range(200)})
+    with pytest.raises(InputError, match=r"takes 0\.819 MB, but .* are free"):
+        unpack_all(content, "zip", folder)
+    assert files_in(folder) == {"0.wav": b"another"}
+
+
+def test_room_is_also_what_files_that_are_replaced_leave(disk_of):
+    folder = disk_of("512k")
+    (folder / "a").write_bytes(bytes(400_000))
+    content = os.urandom(400_000)
+    assert unpack_all(zip_of({"a": content}), "zip", folder) == (1, 0)
+    assert files_in(folder) == {"a": content}
