@@ -14,7 +14,7 @@ from pathlib import Path
 
 from spk.bin.command import command
 from spk.bin.seen_by_network import seen_by_network
-from spk.bin.sitw_overlap_options import describe, find_overlap, list_speakers, parse_options
+from spk.bin.sitw_overlap_options import describe, find_overlap, list_speakers, parse_options, refuse_unknown_voxceleb2
 from spk.data.data_dir import first_names
 from spk.errors import InputError
 
@@ -46,10 +46,12 @@ def main() -> None:
     if options.model is not None:
         check_trained_on(options.model, options.data_dir)
     for system in filter(None, (options.model, options.init_from)):
-        if seen := sorted(who for who in seen_by_network(system, options.data_dir) if overlap.reason(who)):
+        seen = seen_by_network(system, options.data_dir)
+        if in_sitw := sorted(who for who in seen if overlap.reason(who)):
             raise InputError(
-                f"the network of {system}, or one that it began from, has seen speakers of SITW: {first_names(seen)}"
+                f"the network of {system}, or one that it began from, has seen speakers of SITW: {first_names(in_sitw)}"
             )
+        refuse_unknown_voxceleb2(f"{system}, by whom its network has seen", seen, overlap)
     log.info("%s: has none of the %d speakers on the list", options.data_dir, overlap.listed)
 
 

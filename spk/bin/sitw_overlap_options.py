@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from spk.bin.command import argument_parser
 from spk.data.data_dir import check_source, first_names, read_table
 from spk.data.original_speaker import original
-from spk.data.sitw_overlap import ON_LIST, Overlap, read_overlap
+from spk.data.sitw_overlap import ON_LIST, Overlap, may_be_voxceleb2, read_overlap
 from spk.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -41,12 +41,16 @@ def parse_options(prog: str, description: str, *positions: str, with_model: bool
 
 
 def find_overlap(options: argparse.Namespace) -> tuple[dict[str, str], dict[str, str], Overlap]:
-    """utt2spk of DATA_DIR, {speaker who is in SITW: why we say so}, and the list; says of whom nothing is known."""
+    """utt2spk of DATA_DIR, {speaker who is in SITW: why we say so}, and the list; says of whom nothing is known.
+
+    Raises: InputError when some of those may be of VoxCeleb2's test part.
+    """
     check_source(options.data_dir)
     overlap = read_overlap(options.overlap, [path for path in options.metadata.split(",") if path])
     utt2spk = read_table(options.data_dir / "utt2spk")
     speakers = sorted(set(utt2spk.values()))
     unknown = overlap.unknown(speakers)
+    refuse_unknown_voxceleb2(str(options.data_dir), speakers, overlap)
     if unknown:
         log.warning(
             "%s: whether %d of its %d speakers are in Speakers in the Wild is not known, because %s: %s",
@@ -57,6 +61,16 @@ def find_overlap(options: argparse.Namespace) -> tuple[dict[str, str], dict[str,
             first_names(unknown),
         )
     return utt2spk, {speaker: why for speaker in speakers if (why := overlap.reason(speaker))}, overlap
+
+
+def refuse_unknown_voxceleb2(where: str, speakers: Collection[str], overlap: Overlap) -> None:
+    """InputError when some speakers of `where` may be of VoxCeleb2's test part."""
+    if unknown := sorted(speaker for speaker in overlap.unknown(speakers) if may_be_voxceleb2(speaker)):
+        raise InputError(
+            f"{where}: {len(unknown)} of its {len(speakers)} speakers are VoxCeleb2's by their ids, whose test part "
+            f"shares speakers with Speakers in the Wild, and --metadata does not have them: {first_names(unknown)}; "
+            "give --metadata vox2_meta.csv (of local/download_corpus voxceleb_lists DIR), or add it there after a comma"
+        )
 
 
 def list_speakers(found: Mapping[str, str], utt2spk: Mapping[str, str]) -> None:

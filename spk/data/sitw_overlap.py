@@ -14,6 +14,7 @@ from pathlib import Path
 
 from spk.data.data_dir import first_names
 from spk.data.original_speaker import original
+from spk.data.voxceleb import VOXCELEB1
 from spk.data.voxceleb_metadata import SPEAKER, read_metadata, read_rows
 from spk.errors import InputError
 
@@ -35,6 +36,13 @@ class Overlap:
     def unknown(self, speakers: Iterable[str]) -> list[str]:
         """Of whom nobody says who they are: neither the list nor the metadata has them."""
         return [who for who in speakers if original(who) not in self.known and original(who) not in self.reason_of]
+
+
+def may_be_voxceleb2(speaker: str) -> bool:
+    """By the form of the name; who of VoxCeleb2 is in its test part, ids do not tell."""
+    first, last = VOXCELEB1
+    name = original(speaker)
+    return SPEAKER.fullmatch(name) is not None and not first <= name <= last
 
 
 def read_names(paths: Iterable[str | os.PathLike[str]]) -> dict[str, str]:

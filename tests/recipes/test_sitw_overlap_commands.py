@@ -53,13 +53,33 @@ def test_what_is_left_when_they_are_removed_may_train(work, shell):
     assert (passed.stdout, passed.stderr) == ("", "new: has none of the 3 speakers on the list\n")
 
 
+def test_voxceleb2_is_refused_when_nobody_says_who_of_it_is_in_its_test_part(work, shell):
+    for command in (
+        "check_sitw_overlap --overlap overlap.txt --metadata vox1_meta.csv data",
+        "remove_sitw_overlap --overlap overlap.txt --metadata vox1_meta.csv data new",
+    ):
+        finished = shell(command)
+        assert finished.returncode == 1
+        (line,) = finished.stderr.splitlines()
+        assert (
+            "data: 2 of its 6 speakers are VoxCeleb2's by their ids, whose test part shares speakers with Speakers in "
+            "the Wild, and --metadata does not have them: id00012, id00017; give --metadata vox2_meta.csv"
+        ) in line
+    assert not (work / "new").exists()
+
+
 def test_speakers_of_whom_nobody_knows_are_said(work, shell):
-    said = shell("remove_sitw_overlap --overlap overlap.txt --metadata vox1_meta.csv data new", check=True).stderr
+    """VoxCeleb1's are not of VoxCeleb2's test part, and other names are not VoxCeleb's at all."""
+    (work / "data" / "utt2spk").write_text("a-1 id11251\nb-1 Somebody\nc-1 sp0.9-id10001\n")
+    (work / "data" / "wav.scp").write_text("a-1 a.wav\nb-1 b.wav\nc-1 c.wav\n")
+    (work / "data" / "feats.scp").unlink()
+    shell("utt2spk_to_spk2utt data/utt2spk > data/spk2utt", check=True)
+    said = shell(f"remove_sitw_overlap --overlap overlap.txt {METADATA} data new", check=True).stderr
     assert (
-        "data: whether 2 of its 6 speakers are in Speakers in the Wild is not known, because --metadata does not have "
-        "them: id00012, id00017"
+        "data: whether 2 of its 3 speakers are in Speakers in the Wild is not known, because --metadata does not have "
+        "them: Somebody, id11251"
     ) in said
-    assert "new: 6 of 12 utterances" in said
+    assert "new: 3 of 3 utterances" in said
 
 
 @pytest.mark.parametrize(
@@ -128,3 +148,19 @@ def test_what_is_not_known_of_a_network_is_said_in_one_line(systems, shell):
     finished = shell(f"check_sitw_overlap --overlap overlap.txt {METADATA} --init-from second new", check=True)
     assert len(finished.stderr.splitlines()) == 2
     assert f"not all is known of whom the network of second has seen: {systems / 'data'}, which" in finished.stderr
+
+
+def test_a_network_that_may_have_seen_voxceleb2_s_test_part_is_refused(systems, shell):
+    """As what it was trained on is: nobody says who of that is in the test part."""
+    (systems / "other").mkdir()
+    (systems / "other" / "utt2spk").write_text("a-1 id00012\nb-1 id10001\n")
+    write_untrained(systems / "unknown", systems / "other")
+    lines = (systems / "vox2_meta.csv").read_text().replace("id00012", "id00013")
+    (systems / "vox2_meta.csv").write_text(lines)
+    (systems / "last").mkdir()
+    (systems / "last" / "utt2spk").write_text("x-1 Somebody\n")
+    for table in ("wav.scp", "spk2utt"):
+        (systems / "last" / table).write_text("x-1 x\n")
+    finished = shell(f"check_sitw_overlap --overlap overlap.txt {METADATA} --init-from unknown last")
+    assert finished.returncode == 1
+    assert "error: unknown, by whom its network has seen: 1 of its 2 speakers are VoxCeleb2's" in finished.stderr
