@@ -118,7 +118,7 @@ def augment_data_dir(source: Path, destination: Path, drawing: Drawing, copies: 
         plan[new_utterance] = augmentation.to_json()
         counts[kind] += 1
         total += seconds
-    del chosen
+    del chosen, durations
 
     write_table(destination / "utt2spk", new_utt2spk)
     write_table(destination / "utt2dur", new_durations)
@@ -139,6 +139,7 @@ def augment_data_dir(source: Path, destination: Path, drawing: Drawing, copies: 
     if copies.same_names:
         for path in lists_of(source):
             write_whole(destination / path.name, path.read_bytes())
+    del utt2spk, origins, new_utt2spk, speakers  # the check below reads all of it again
     checks = Checks(
         skip=frozenset(["utt2augmentation"]), files_exist=False, allow_pipes=True
     )  # a million lines of JSON
@@ -146,7 +147,7 @@ def augment_data_dir(source: Path, destination: Path, drawing: Drawing, copies: 
     if findings.count:
         raise InputError(f"{findings.lines[0]} ({findings.count} problems in all)")
     by_kind = ", ".join(f"{count} {kind}" for kind, count in counts.items())
-    log.info("%s: %d utterances (%s), %.3g hours", destination, len(new_utt2spk), by_kind, total / 3600)
+    log.info("%s: %d utterances (%s), %.3g hours", destination, counts.total(), by_kind, total / 3600)
 
 
 def copy_tables(source: Path, destination: Path, origins: Mapping[str, str], vad: bool) -> list[str]:

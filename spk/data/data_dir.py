@@ -136,7 +136,8 @@ def write_table(path: str | os.PathLike[str], table: Mapping[str, str]) -> None:
 
     It is sorted as in the C locale: by bytes, which in UTF-8 is the order of Python's strings.
     """
-    write_whole(path, encode("".join([f"{key} {table[key]}\n" for key in sorted(table)])))
+    with whole_file(path, "wb") as file:
+        file.writelines(encode(f"{key} {table[key]}\n") for key in sorted(table))
 
 
 def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
