@@ -200,6 +200,17 @@ def test_lengths_come_from_utt2dur_and_what_has_none_is_left_out(source, shell, 
     assert len(plan(tmp_path / "other")) == 12
 
 
+def test_a_part_of_a_command_has_the_length_that_segments_says(source, shell, tmp_path):
+    recordings = read_table(source / "wav.scp")
+    (source / "wav.scp").write_text(f"r0 cat {recordings['s0-u00']} |\nr1 {recordings['s0-u01']}\n")
+    (source / "segments").write_text("s0-u00 r0 0.25 0.75\ns0-u01 r1 0.2 1.3\n")  # the second ends at 1.2
+    (source / "utt2spk").write_text("s0-u00 s0\ns0-u01 s0\n")
+    for name in ("text", "spk2gender", "spk2utt"):
+        (source / name).unlink()
+    shell("augment_data_dir --music noise_train clean new", check=True)
+    assert read_table(tmp_path / "new/utt2dur") == {"s0-u00-music": "0.5", "s0-u01-music": "1"}
+
+
 def test_features_made_in_between_change_no_plan(source, shell, tmp_path):
     """Neither lengths that make_feats writes after resampling, nor an utterance that it rejects."""
     paths = read_table(source / "wav.scp")
