@@ -165,7 +165,7 @@ def check_speeds(said: str, speeds: Sequence[float]) -> None:
         raise InputError(f"{said}: one of them stands there twice")
     for speed in speeds:
         if not 0.5 <= speed <= 2 or speed == 1 or round(speed, 2) != speed:
-            raise InputError(f"{said}: {speed} is not from 0.5 to 2 in hundredths, or is no change")
+            raise InputError(f"{said}: {speed:.12g} is not from 0.5 to 2 in hundredths, or is no change")
 
 
 AUGMENTATION_KINDS = ("noises", "music", "babble", "rirs")

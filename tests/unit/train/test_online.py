@@ -330,7 +330,7 @@ def test_a_recording_that_is_gone_stops_the_training_in_one_line(system_yaml, wa
         (["--augmentation.noises", "gone"], "features.online"),
         ([*ONLINE, "--augmentation.noises", "gone"], "gone/wav.scp: no such file"),
         ([*ONLINE, "--augmentation.noise_snrs", "[]"], "augmentation.noise_snrs: is empty"),
-        ([*ONLINE, "--augmentation.speeds", "[1.0]"], "augmentation.speeds: [1.0]: 1.0 is not from 0.5 to 2 in hund"),
+        ([*ONLINE, "--augmentation.speeds", "[1.0]"], "augmentation.speeds: [1.0]: 1 is not from 0.5 to 2 in hund"),
         ([*ONLINE, "--augmentation.speeds", "[0.996]"], "0.996 is not from 0.5 to 2 in hundredths, or is no change"),
         ([*ONLINE, "--augmentation.speeds", "[0.9, 0.9001]"], "0.9001 is not from 0.5 to 2 in hundredths"),
         ([*ONLINE, "--augmentation.speeds", "[0.9, 0.9]"], "[0.9, 0.9]: one of them stands there twice"),
