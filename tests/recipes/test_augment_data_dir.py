@@ -270,7 +270,7 @@ WRONG_OPTIONS = {
     "--noises nowhere": "nowhere/wav.scp: no such file",
     "--noises noise_train --noise-snrs loud": "--noise-snrs 'loud': wanted numbers",
     "--noises noise_train --noise-snrs :": "--noise-snrs names no ratio",
-    "--speeds 1": "--speeds 1: 1.0 is not from 0.5 to 2",
+    "--speeds 1": "--speeds 1: 1 is not from 0.5 to 2",
     "--speeds 0.9,0.9": "stands there twice",
     "--speeds 0.9 --same-names true": "does not go with --speeds",
     "--noises noise_train --number 5 --same-names true": "does not go with --number",
