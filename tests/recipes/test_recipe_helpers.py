@@ -117,7 +117,7 @@ def test_outputs_are_named_after_what_they_are_made_from(shell, call, name):
 DATA_OPTIONS = """train_data=$1 test_data=$2 enroll_data=$3 trials=$4
 set --
 . data_options.sh
-for i in "${!lists[@]}"; do echo "${lists[i]} ${list_enroll[i]} ${list_test[i]}"; done"""
+for i in "${!trial_lists[@]}"; do echo "${trial_lists[i]} ${list_enroll[i]} ${list_test[i]}"; done"""
 
 
 @pytest.fixture
