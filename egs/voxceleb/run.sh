@@ -55,93 +55,10 @@ if [ "$checksums" != none ]; then set -- checksums; fi
 
 config=${config:-${system:-conf/fast_resnet34_dam.yaml}}
 storage=${storage:-corpora} data=${data:-data}
-. check_system.sh # evaluation, backend, online; prepare_features
-if [ "$pipes" = true ] && [ "$online" = true ]; then
-  echo "$0: error: --pipes true does not go with features.online, which reads parts of recordings; decode them" >&2
-  exit 1
-fi
-case $train in
-  vox1) eval=${eval:-o} ;;
-  vox2) eval=${eval:-o,e,h} ;;
-  *)
-    echo "$0: error: --train takes vox1 or vox2, not '$train'; other training sets are given with --train-data" >&2
-    exit 1
-    ;;
-esac
-if [ -z "$list_table" ] && [[ ! $eval =~ ^[oeh](,[oeh])*$ ]]; then
-  echo "$0: error: --eval takes o, e and h with commas between, not '$eval'; lists of your own need --list-table" >&2
-  exit 1
-fi
-if [ "$train" = vox1 ] && [[ $eval =~ (^|,)[eh] ]]; then
-  echo "$0: error: --eval $eval: E and H test VoxCeleb1's development speakers, who train with --train vox1; give --eval o, or --train vox2" >&2
-  exit 1
-fi
-if [ -n "$train_data" ] && [ -n "$test_data" ]; then
-  prepared=true
-elif [ -z "$train_data$test_data" ]; then
-  prepared=false
-else
-  echo "$0: error: --train-data and --test-data go together" >&2
-  exit 1
-fi
-if [ -n "$speeds" ] && [[ ! $speeds =~ ^[0-9.]+(,[0-9.]+)*$ ]]; then
-  echo "$0: error: --speeds takes numbers with commas between, not '$speeds'" >&2
-  exit 1
-fi
-if [[ ! $ngpu =~ ^[01]$ ]]; then
-  echo "$0: error: --ngpu takes 0 or 1, not '$ngpu'" >&2
-  exit 1
-fi
-sources=("$archives" "$corpus" "$train_data$test_data")
-mapfile -t sources < <(printf '%s\n' "${sources[@]}" | grep .)
-if [ ${#sources[@]} -gt 1 ]; then
-  echo "$0: error: --archives, --corpus, and --train-data with --test-data: give one of these" >&2
-  exit 1
-fi
-if [ -n "$num_augmented" ] && [ -z "$musan$rirs$speeds" ]; then
-  echo "$0: error: --num-augmented goes with --musan, --rirs or --speeds" >&2
-  exit 1
-fi
-if [ "$prepared" = false ]; then
-  lists=${lists:-$storage/voxceleb_lists}
-  IFS=, read -r -a roots <<<"${corpus:-$storage/unpacked}"
-  train_data=$data/${train}_dev
-  if [[ ,$eval, == *,o,* ]]; then test_data=$data/vox1_o; fi
-  if [ "$eval" != o ]; then test_data+=${test_data:+,}$data/vox1; fi
-fi
-augmentation=() network_data=$train_data
-if [ -n "$musan" ]; then augmentation+=(--noises "$data/musan_noise" --music "$data/musan_music" --babble "$data/musan_speech"); fi
-if [ -n "$rirs" ]; then augmentation+=(--rirs "$data/rirs"); fi
-if [ -n "$speeds" ]; then augmentation+=(--speeds "$speeds"); fi
-if [ ${#augmentation[@]} -gt 0 ]; then
-  if [ "$pipes" = true ]; then
-    echo "$0: error: --pipes true does not go with --musan, --rirs and --speeds: noise is planned by lengths, which pipes do not tell" >&2
-    exit 1
-  fi
-  network_data=$data/$(basename "$train_data")${musan:+_musan}${rirs:+_rirs}${speeds:+_${speeds//,/+}}${num_augmented:+_$num_augmented}
-  if [ "$augment_seed" != 1 ]; then network_data+=_seed$augment_seed; fi
-  augmentation+=(--seed "$augment_seed" ${num_augmented:+--number "$num_augmented"})
-fi
-copies=${network_data}_copies
-
+. check_system.sh # evaluation, backend, online, begun_from; prepare_features
+. ./corpora.sh    # prepared, roots, train_data, test_data, augmentation, copies, network_data; need_roots, decoded, has_encoded
 exp=${exp:-exp/$(basename "$network_data")/$(name_of_system "$config" "${overrides[@]}")}
 use_system "$exp" "$backend" "$exp" # rows
-
-# The folders of stage 0, unpacked to the end.
-need_roots() {
-  local begun
-  need 0 "${roots[@]}"
-  if [ -n "$corpus" ]; then return; fi
-  for begun in "$storage"/unpacked/*/.begun; do
-    if [ -e "$begun" ]; then need 0 "${begun%.begun}.done"; fi
-  done
-}
-
-# Where what lies encoded below the folder $1 is decoded to; is there any?
-decoded() { printf '%s' "$storage/decoded/${1//\//+}"; }
-has_encoded() {
-  [ -n "$(find -L "$1" \( -iname '*.m4a' -o -iname '*.mp4' -o -iname '*.aac' -o -iname '*.webm' -o -iname '*.opus' \) -print -quit)" ]
-}
 
 if in_stage 0 "corpora -> $storage"; then
   if [ "$prepared" = true ]; then
@@ -149,8 +66,7 @@ if in_stage 0 "corpora -> $storage"; then
   elif [ -n "$archives" ]; then
     unpack_voxceleb ${checksums:+--checksums "$checksums"} "$archives" "$storage/unpacked"
   elif [ ! -d "${roots[0]}" ]; then
-    echo "$0: error: where is the speech? Give --archives, --corpus, or --train-data and --test-data (see --help)" >&2
-    exit 1
+    fail "where is the speech? Give --archives, --corpus, or --train-data and --test-data (see --help)"
   fi
   if [ "$prepared" = false ] && [ "$lists" = "$storage/voxceleb_lists" ]; then download_corpus voxceleb_lists "$lists"; fi
 fi
@@ -184,8 +100,7 @@ if in_stage 2 "data directories and trials -> $data"; then
     prepare_voxceleb_trials ${list_table:+--table "$list_table"} --lists "$eval" "$lists" "$data/vox1_dev,$data/vox1_test" "$data"
   fi
   if [ ! -f "$train_data/utt2spk" ]; then
-    echo "$0: error: $train_data is not made: the corpora have no development part of $train (another one: --train)" >&2
-    exit 1
+    fail "$train_data is not made: the corpora have no development part of $train (another one: --train)"
   fi
   if [ -n "$musan" ]; then prepare_musan "$musan" "$data"; fi
   if [ -n "$rirs" ]; then prepare_rirs "$rirs" "$data"; fi
