@@ -115,7 +115,8 @@ else
   model=$exp
 fi
 mapfile -t evaluated < <(printf '%s\n' "${test_sets[@]}" "${enroll_sets[@]}" | sort -u)
-. check_system.sh                     # evaluation, backend
+. check_system.sh # evaluation, backend, online, begun_from; prepare_features
+if [ "$model" != "$exp" ]; then begun_from=(--init-from "$model"); fi
 use_system "$exp" "$backend" "$model" # rows
 if rows_learn; then embedded=("$train_data" "${evaluated[@]}"); else embedded=("${evaluated[@]}"); fi
 if rows_calibrate; then embedded+=("$exp/held_out"); fi

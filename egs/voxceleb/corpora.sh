@@ -34,7 +34,7 @@ if [ "$prepared" = false ]; then
   IFS=, read -r -a roots <<<"${corpus:-$storage/unpacked}"
   train_data=$data/${train}_dev
   if [[ ,$eval, == *,o,* ]]; then test_data=$data/vox1_o; fi
-  if [ "$eval" != o ]; then test_data+=${test_data:+,}$data/vox1; fi
+  if [[ ! $eval =~ ^o(,o)*$ ]]; then test_data+=${test_data:+,}$data/vox1; fi
 fi
 augmentation=() network_data=$train_data
 if [ -n "$musan" ]; then augmentation+=(--noises "$data/musan_noise" --music "$data/musan_music" --babble "$data/musan_speech"); fi
@@ -58,8 +58,8 @@ need_roots() {
   done
 }
 
-# Where what lies encoded below the folder $1 is decoded to; is there any?
-decoded() { printf '%s' "$storage/decoded/${1//\//+}"; }
+# Where what lies encoded below the folder $1 is decoded to, a folder for each, of whatever path; is there any?
+decoded() { printf '%s' "$storage/decoded/$(basename "$1")-$(cksum <<<"$1" | cut -d ' ' -f 1)"; }
 has_encoded() {
   [ -n "$(find -L "$1" \( -iname '*.m4a' -o -iname '*.mp4' -o -iname '*.aac' -o -iname '*.webm' -o -iname '*.opus' \) -print -quit)" ]
 }

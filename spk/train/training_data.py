@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 from spk.config import ValidationConfig
 from spk.data.ark import FeatureReader
 from spk.data.data_dir import count_and_name, read_table
+from spk.data.original_speaker import original
 from spk.errors import InputError
 
 if TYPE_CHECKING:  # training on arks needs no library that reads audio
@@ -197,42 +197,29 @@ def read_utterances(data_dir: Path, *, is_online: bool = False) -> UtteranceList
                 f"{data_dir}: utterance {utterance!r} of {table} is missing in {others}; "
                 f"run utils/fix_data_dir.sh {data_dir}"
             )
-    speakers = np.array([utt2spk[utterance] for utterance in utterances])
+    speakers = np.array([utt2spk[utterance] for utterance in utterances], dtype=str)
     voices, are_recorded = speakers, np.ones(len(utterances), dtype=bool)
     if (data_dir / "utt2uniq").exists():
         utt2uniq = read_table(data_dir / "utt2uniq")
-        originals = [utt2uniq.get(utterance, utterance) for utterance in utterances]
-        voices = voices_of(speakers, originals)
-        pairs = zip(utterances, originals, strict=True)
-        are_recorded &= [utterance == original or original not in utt2spk for utterance, original in pairs]
+        voices = voices_of(speakers)
+        pairs = ((utterance, utt2uniq.get(utterance, utterance)) for utterance in utterances)
+        is_recorded = [utterance == source or source not in utt2spk for utterance, source in pairs]
+        are_recorded &= np.array(is_recorded, dtype=bool)
     if (data_dir / "utt2augmentation").exists():
         augmentations = read_table(data_dir / "utt2augmentation")
-        are_recorded &= [augmentations.get(utterance, "{}") == "{}" for utterance in utterances]
+        are_recorded &= np.array([augmentations.get(utterance, "{}") == "{}" for utterance in utterances], dtype=bool)
     return UtteranceList(utterances, speakers, voices, are_recorded, utt2length)
 
 
-def voices_of(speakers: np.ndarray, originals: Sequence[str]) -> np.ndarray:
-    """Names [U] of the voices of utterances, by their speakers [U] and by the utterances that they are copies of [U].
-
-    Speakers who have copies of one original are one voice, which has the shortest of their names: sp0.9-id0 is id0.
-    """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
+def voices_of(speakers: np.ndarray) -> np.ndarray:
+    """Names [U] of the voices of utterances by their speakers [U]: sp0.9-id0 is id0."""
     names, speaker = np.unique(speakers, return_inverse=True)
-    numbers: dict[str, int] = {}
-    original = np.array([numbers.setdefault(name, len(numbers)) for name in originals])
-    size = len(names) + len(numbers)
-    links = coo_array((np.ones(len(speaker), dtype=bool), (speaker, len(names) + original)), shape=(size, size))
-    voice = connected_components(links, directed=False)[1][: len(names)]  # 0, 1, ... of each speaker
-    shortest_first = np.lexsort((names, np.char.str_len(names)))
-    _, row = np.unique(voice[shortest_first], return_index=True)
-    return names[shortest_first[row]][voice[speaker]]
+    return np.array([original(name) for name in names.tolist()], dtype=str)[speaker]
 
 
 def check_own_speed(data_dir: Path, speakers: np.ndarray) -> None:
     """InputError where speech has other speeds already: at more of them, a voice would have two names at one speed."""
-    faster = next((name for name in np.unique(speakers).tolist() if re.match(r"sp\d\.\d+-", name)), None)
+    faster = next((name for name in np.unique(speakers).tolist() if original(name) != name), None)
     if faster is None and (table := data_dir / "utt2augmentation").exists():
         faster = next((name for name, said in read_table(table).items() if '"speed"' in said), None)
     if faster is not None:

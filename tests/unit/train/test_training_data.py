@@ -74,10 +74,16 @@ def test_copies_alone_make_no_validation(data_dir, tmp_path):
     assert len(training.labels) == 8 * 4 * 2
 
 
-def test_a_voice_has_the_shortest_of_the_names_of_those_who_share_an_original():
-    speakers = np.array(["P-sp0.9-a", "P-a", "P-a", "P-b", "P-sp1.1-a", "P-b"])
-    originals = ["a-1", "a-1", "a-2", "b-1", "a-2", "b-2"]
-    assert voices_of(speakers, originals).tolist() == ["P-a", "P-a", "P-a", "P-b", "P-a", "P-b"]
+def test_a_voice_is_the_speaker_whose_speed_was_changed():
+    speakers = np.array(["P-sp0.9-a", "P-a", "P-b", "P-sp1.1-a", "Q-a", "wasp1.2-a"])
+    assert voices_of(speakers).tolist() == ["P-a", "P-a", "P-b", "P-a", "Q-a", "wasp1.2-a"]
+
+
+def test_speakers_of_two_corpora_whose_originals_have_one_name_are_two_voices(data_dir, combined):
+    table = dict.fromkeys(read_table(combined / "utt2spk"), "s-1")
+    (combined / "utt2uniq").write_text("".join(f"{name} {source}\n" for name, source in table.items()))
+    training, validating = read_training_data(combined, VALIDATION, seed=3)
+    assert len(validating.speakers) == 2 and len(training.speakers) == 6 * 2
 
 
 def test_held_out_trials_are_of_recordings_as_they_are(train, system_yaml, combined, tmp_path, shell):
