@@ -23,8 +23,8 @@ from spk.data.data_dir import (
     write_table,
     write_whole,
 )
-from spk.data.durations import SAMPLE_RATE, at_speed, duration, read_durations, seconds_text
-from spk.data.features import Source, list_rejected, read_sources
+from spk.data.durations import SAMPLE_RATE, at_speed, duration, read_durations
+from spk.data.features import Source, list_rejected, read_sources, seconds_text
 from spk.data.noise_dir import read_lengths
 from spk.data.validate_data_dir import Checks, validate_data_dir
 from spk.errors import InputError

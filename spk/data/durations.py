@@ -76,8 +76,3 @@ def duration(num_samples: int, file_rate: int, source: Source) -> float:
 def at_speed(seconds: float, speed: float) -> float:
     """What is left of so many seconds at a speed, in whole samples."""
     return round(math.ceil(round(seconds * SAMPLE_RATE) / speed_ratio(speed)) / SAMPLE_RATE, 6)
-
-
-def seconds_text(seconds: float) -> str:
-    """As make_feats writes it: where only the maker differs, the bytes of utt2dur do not."""
-    return f"{seconds:.6f}".rstrip("0").rstrip(".")

@@ -221,7 +221,7 @@ def join_shares(data_dir: str | os.PathLike[str], prefixes: Iterable[str], *, ma
             offset = begin + len(utterance.encode("utf-8", "surrogateescape")) + 1
             scp[utterance] = f"{ark}:{offset}"
             num_frames[utterance] = str(entry["frames"])
-            durations[utterance] = f"{entry['seconds']:.6f}".rstrip("0").rstrip(".")
+            durations[utterance] = seconds_text(entry["seconds"])
             begin = entry["end"]
             if "resampled_from" in entry:
                 resampled[entry["resampled_from"]] += 1
@@ -251,6 +251,11 @@ def join_shares(data_dir: str | os.PathLike[str], prefixes: Iterable[str], *, ma
         file.write("# The front end that made feats.scp.\n")
         yaml.safe_dump(made_from["features"], file, sort_keys=False)
     write_table(data_dir / "feats.scp", scp)
+
+
+def seconds_text(seconds: float) -> str:
+    """A value of utt2dur: the same bytes, whoever writes it."""
+    return f"{seconds:.6f}".rstrip("0").rstrip(".")
 
 
 def list_rejected(path: Path, rejected: list[tuple[str, str, str]]) -> None:

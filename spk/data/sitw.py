@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import md5
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from spk.data.audio import OVERSHOOT
+from spk.data.checksums import md5_sums
 from spk.data.data_dir import first_names
 from spk.data.speaker_folders import DataSet, check_order
 from spk.data.table_rules import seconds
@@ -334,21 +334,13 @@ def check_md5(part: Path) -> int:
         count += 1
         if not file.is_file():
             missing.append(name)
-        elif md5_of(file) != digest:
+        elif md5_sums([file])[0] != digest:
             different.append(name)
     faults = [f"{len(missing)} files are not there: {first_names(missing)}"] * bool(missing)
     faults += [f"{len(different)} files differ: {first_names(different)}"] * bool(different)
     if faults:
         raise InputError(f"{path}: {'; '.join(faults)}; unpack the distribution again")
     return count
-
-
-def md5_of(path: Path) -> str:
-    digest = md5(usedforsecurity=False)
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 # ---- utterances and their speakers

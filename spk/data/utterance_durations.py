@@ -9,8 +9,8 @@ from pathlib import Path
 
 from spk.data.audio import is_pipe
 from spk.data.data_dir import read_table, write_table
-from spk.data.durations import read_durations, seconds_text
-from spk.data.features import list_rejected, read_sources
+from spk.data.durations import read_durations
+from spk.data.features import list_rejected, read_sources, seconds_text
 from spk.data.files import write_json
 from spk.errors import InputError
 

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from spk.data.files import file_digest
+from spk.data.voxceleb import COMPLETE
 from spk.report.results import ScoreFile, found_from, read_json, stamp_of
 
 # Speakers and utterances of the development parts.
-TRAINING_SETS = {"vox1": (1211, 148_642), "vox2": (5994, 1_092_009)}
+TRAINING_SETS = {name: COMPLETE[f"{name}_dev"] for name in ("vox1", "vox2")}
 LEAST_SHARE = 0.99  # of the utterances; some files cannot be read
 # Keys of a config that change no result but by chance. What crops were evaluated is the scores' to say, and the system
 # that init_from names is compared by itself.
