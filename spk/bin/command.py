@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from spk.errors import InputError
+from spk.out_of_memory import is_out_of_memory, say_out_of_memory
 
 HINTS = {
     errno.ENOSPC: "the disk is full; free some space and run the same command again, it carries on",
@@ -47,10 +48,26 @@ def command(main: Callable[[], None]) -> Callable[[], None]:
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(141)
-        except OSError as error:
-            hint = HINTS.get(error.errno, error.strerror or str(error))
-            sys.exit(f"{name}: error: {error.filename or 'input/output'}: {hint}")
         except KeyboardInterrupt:
             sys.exit(130)
+        except Exception as error:
+            if (said := say_fault(error)) is None:
+                raise
+            sys.exit(f"{name}: error: {said}")
 
     return wrapped
+
+
+def say_fault(error: Exception) -> str | None:
+    """One line for what the machine did, not the input: a full disk, no memory, a process killed; None for our bugs."""
+    if is_out_of_memory(error):
+        return f"{say_out_of_memory(error)}; give it more (--mem of --cmd, a larger machine), or run fewer jobs at once"
+    if isinstance(error, OSError):
+        hint = HINTS.get(error.errno, error.strerror or str(error))
+        return f"{error.filename or 'input/output'}: {hint}"
+    if isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker"):
+        return (
+            f"a process that reads training data was killed ({str(error).splitlines()[0].rstrip('. ')}); memory may "
+            "have run out: lower train.workers or ask for more, and run the same command again, it carries on"
+        )
+    return None
