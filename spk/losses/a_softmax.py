@@ -9,12 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from spk.losses.loss import LOSSES, Loss, unit
+from spk.losses.classifier import Classifier, change_targets
+from spk.losses.loss import LOSSES, unit
+from spk.losses.shard import Shard, Targets
 from spk.schema import AT_LEAST_ONE, NOT_NEGATIVE
 
 
 @LOSSES.register("a_softmax")
-class ASoftmax(Loss):
+class ASoftmax(Classifier):
     """A-softmax: eq. (3)-(4) of 'Dynamic Margin Softmax Loss'; Liu et al., SphereFace, CVPR 2017 (arXiv:1704.08063).
 
     L = -mean log( e^{|x| psi(theta_y)} / (e^{|x| psi(theta_y)} + sum_{j != y} e^{|x| cos theta_j}) ),
@@ -31,20 +33,23 @@ class ASoftmax(Loss):
         num_speakers: int,
         margin: Annotated[int, AT_LEAST_ONE] = 4,
         annealing: Annotated[float, NOT_NEGATIVE] = 0.0,
+        shard: Shard | None = None,
     ) -> None:
         """`margin` is m, by which the angle is multiplied."""
-        super().__init__()
+        super().__init__(embedding_dim, num_speakers, shard)
         self.margin = margin
         self.annealing = annealing
-        self.weight_CD = nn.Parameter(torch.empty(num_speakers, embedding_dim))
-        nn.init.xavier_normal_(self.weight_CD)
+        self.weight_CD = nn.Parameter(self.draw_weights())
 
-    def loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        cosine_BC = F.linear(unit(embeddings), unit(self.weight_CD))
-        target_B1 = cosine_BC.gather(1, labels[:, None])
-        mixed_B1 = (self.annealing * target_B1 + self.psi(target_B1)) / (1 + self.annealing)
-        logits_BC = embeddings.norm(dim=1, keepdim=True) * cosine_BC.scatter(1, labels[:, None], mixed_B1)
-        return F.cross_entropy(logits_BC, labels)
+    def row_parameters(self) -> dict[str, nn.Parameter]:
+        return {"weight_CD": self.weight_CD}
+
+    def logits(self, embeddings: Tensor, targets: Targets, weight_KD: Tensor) -> Tensor:
+        cosine_BK = F.linear(unit(embeddings), unit(weight_KD))
+        return embeddings.norm(dim=1, keepdim=True) * change_targets(cosine_BK, targets, self.mixed)
+
+    def mixed(self, cosine: Tensor) -> Tensor:
+        return (self.annealing * cosine + self.psi(cosine)) / (1 + self.annealing)
 
     def psi(self, cosine: Tensor) -> Tensor:
         """psi of cos(theta). cos(m theta) as a Chebyshev polynomial of cos(theta) has a finite slope everywhere."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from spk.losses.loss import LOSSES
 from spk.losses.margin_softmax import MarginSoftmax
+from spk.losses.shard import Shard
 from spk.schema import POSITIVE, Range
 
 LEAST_SQUARED_SINE = 1e-7  # float32 resolves no smaller one; the slope of the root is infinite at 0
@@ -30,8 +31,9 @@ class AAMSoftmax(MarginSoftmax):
         num_speakers: int,
         margin: Annotated[float, Range(0, math.pi / 2)] = 0.2,
         scale: Annotated[float, POSITIVE] = 30.0,
+        shard: Shard | None = None,
     ) -> None:
-        super().__init__(embedding_dim, num_speakers, scale)
+        super().__init__(embedding_dim, num_speakers, scale, shard)
         self.margin = margin
 
     def add_margin(self, cosine: Tensor) -> Tensor:

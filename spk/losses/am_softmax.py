@@ -8,6 +8,7 @@ from torch import Tensor
 
 from spk.losses.loss import LOSSES
 from spk.losses.margin_softmax import MarginSoftmax
+from spk.losses.shard import Shard
 from spk.schema import NOT_NEGATIVE, POSITIVE
 
 
@@ -24,8 +25,9 @@ class AMSoftmax(MarginSoftmax):
         num_speakers: int,
         margin: Annotated[float, NOT_NEGATIVE] = 0.2,
         scale: Annotated[float, POSITIVE] = 30.0,
+        shard: Shard | None = None,
     ) -> None:
-        super().__init__(embedding_dim, num_speakers, scale)
+        super().__init__(embedding_dim, num_speakers, scale, shard)
         self.margin = margin
 
     def add_margin(self, cosine: Tensor) -> Tensor:

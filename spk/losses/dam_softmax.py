@@ -9,6 +9,7 @@ from torch import Tensor
 
 from spk.losses.loss import LOSSES
 from spk.losses.margin_softmax import MarginSoftmax
+from spk.losses.shard import Shard
 from spk.schema import NOT_NEGATIVE, POSITIVE
 
 
@@ -29,9 +30,10 @@ class DAMSoftmax(MarginSoftmax):
         control: Annotated[float, POSITIVE] = 2.0,
         scale: Annotated[float, POSITIVE] = 30.0,
         detach_margin: bool = False,
+        shard: Shard | None = None,
     ) -> None:
         """`control` is the paper's lambda."""
-        super().__init__(embedding_dim, num_speakers, scale)
+        super().__init__(embedding_dim, num_speakers, scale, shard)
         self.margin = margin
         self.control = control
         self.detach_margin = detach_margin

@@ -14,7 +14,7 @@ from spk.schema import AT_LEAST_ONE, Range
 
 LEAST_LENGTH = 1e-6  # what float32 leaves of vectors that cancel one another is shorter
 
-LOSSES = Registry("loss", given=("embedding_dim", "num_speakers", "utterances_per_speaker"))
+LOSSES = Registry("loss", given=("embedding_dim", "num_speakers", "utterances_per_speaker", "shard"))
 
 
 class Loss(nn.Module, abc.ABC):
@@ -32,6 +32,11 @@ class Loss(nn.Module, abc.ABC):
     def fixed(cls, section: dict[str, Any]) -> tuple[str, ...]:
         """Arguments that no curriculum can set: where a learnt parameter starts, or what this section does not read."""
         return ()
+
+    @classmethod
+    def classifies(cls, section: dict[str, Any]) -> bool:
+        """Has it weights for each training speaker?"""
+        return False
 
     @classmethod
     def check_batch(cls, num_speakers: int, utterances_per_speaker: int, section: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from spk.losses.loss import LOSSES
 from spk.losses.margin_softmax import MarginSoftmax
+from spk.losses.shard import Shard
 from spk.schema import POSITIVE
 
 
@@ -15,8 +16,14 @@ from spk.schema import POSITIVE
 class NormalizedSoftmax(MarginSoftmax):
     """phi(cos) = cos: softmax over s cos(theta_j), weights and embeddings of length 1 (Wang et al., NormFace, 2017)."""
 
-    def __init__(self, embedding_dim: int, num_speakers: int, scale: Annotated[float, POSITIVE] = 30.0) -> None:
-        super().__init__(embedding_dim, num_speakers, scale)
+    def __init__(
+        self,
+        embedding_dim: int,
+        num_speakers: int,
+        scale: Annotated[float, POSITIVE] = 30.0,
+        shard: Shard | None = None,
+    ) -> None:
+        super().__init__(embedding_dim, num_speakers, scale, shard)
 
     def add_margin(self, cosine: Tensor) -> Tensor:
         return cosine
