@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import random
 import sys
 from pathlib import Path
 
@@ -74,6 +75,7 @@ def run(config: SystemConfig, data_dir: Path, exp_dir: Path, device, open_direct
         online, augmentation = open_online(config, device), open_augmentation(config.augmentation)
     training, validation = read_training_data(data_dir, config.validation, config.seed, online)
     torch.manual_seed(config.seed)
+    random.seed(config.seed)  # is in the checkpoints beside torch's
     embedder = build_embedder(config.normalization, config.network, num_bins=training.reader.dim)
     if initial is not None:
         initialize(embedder, initial, training.reader.dim, config.init_from)
