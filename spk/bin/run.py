@@ -10,7 +10,12 @@ as it stands, without a shell. Options (the cluster engines take the same):
   --mem 4G            memory that a task needs (K, M, G or T): so many run at once as fit into this machine's
   --gpu N             GPUs of each task, given to it in CUDA_VISIBLE_DEVICES; where there is no GPU, tasks run without
   --time 12:00:00     accepted, and not enforced here
-When a task fails, the others are stopped and the end of its log is shown. Exit status: 0 when all tasks ended well,
+  --nodes 1           this machine; more is refused
+  --retries N         start a task that fails again, so many times (default 0); its earlier logs stay as LOG.1, LOG.2, ...
+  --requeue true      start a task again that ends with status 143, as training does after SIGTERM with a checkpoint saved
+  --config FILE       accepted, and not read here
+When a task fails, the others are stopped and the end of its log is shown. A task has 60 seconds to end after Ctrl-C or
+SIGTERM (to save a checkpoint), and no more after the second. Exit status: 0 when all tasks ended well,
 else that of the task that failed first (128 + n when signal n ended it); 130 and 143 after Ctrl-C and SIGTERM.
 """
 

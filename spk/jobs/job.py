@@ -16,8 +16,15 @@ RESOURCES = {
     "gpu": (r"\d+", "the number of GPUs of a task"),
     "num_threads": (r"[1-9]\d*", "the number of threads of a task, 1 or more"),
     "time": (r"(\d+-)?\d+:\d\d:\d\d", "the time a task may take, as 12:00:00 or 2-00:00:00"),
+    "nodes": (r"[1-9]\d*", "the number of machines on which the command of a task is started, 1 or more"),
 }
-MAX_JOBS_RUN = (r"[1-9]\d*", "the number of tasks that run at once, 1 or more")
+# What the engines themselves see to.
+CONTROLS = {
+    "max_jobs_run": (r"[1-9]\d*", "the number of tasks that run at once, 1 or more"),
+    "retries": (r"\d+", "how often a task that failed is started again, 0 or more"),
+    "requeue": (r"true|false", "true or false: is a task that was stopped (status 143) started again"),
+    "config": (r".+", "the file with the site's options"),
+}
 SHELL_WORDS = {"|", "||", "&", "&&", ";", ">", ">>", "<", "2>", "2>&1"}
 
 
@@ -32,6 +39,9 @@ class Job:
     last: int = 1
     resources: Mapping[str, str] = field(default_factory=dict)
     max_jobs_run: int | None = None
+    retries: int = 0
+    requeue: bool = False
+    config: str | None = None
 
     @property
     def tasks(self) -> range:
@@ -43,18 +53,25 @@ class Job:
     def argv_of(self, task: int) -> list[str]:
         return [self._filled(word, task) for word in self.argv]
 
+    def name_of(self, task: int) -> str:
+        """How messages name a task."""
+        return f"task {task} of {len(self.tasks)}" if self.variable else self.argv[0]
+
     def _filled(self, text: str, task: int) -> str:
         return text.replace(self.variable, str(task)) if self.variable else text
 
 
-def parse_job(words: Sequence[str]) -> Job:
-    """`[--option VALUE ...] [NAME=FIRST:LAST] [--option VALUE ...] LOG COMMAND ...` as a Job, else InputError."""
+def parse_job(words: Sequence[str], site_options: bool = False) -> Job:
+    """`[--option VALUE ...] [NAME=FIRST:LAST] [--option VALUE ...] LOG COMMAND ...` as a Job, else InputError.
+
+    With `site_options` any further option is taken among the resources: the site's own file decides on it.
+    """
     words = list(words)
     options: dict[str, str] = {}
     variable, first, last = None, 1, 1
     while words:
         if words[0].startswith("--"):
-            name, value = take_option(words)
+            name, value = take_option(words, site_options)
             options[name] = value
         elif variable is None and re.match(r"[A-Za-z_]\w*=", words[0]):
             variable, first, last = parse_range(words.pop(0))
@@ -67,22 +84,33 @@ def parse_job(words: Sequence[str]) -> Job:
         raise InputError(f"{log}: all tasks {first} to {last} would write this one log; put {variable} into its name")
     for word in SHELL_WORDS.intersection(argv):
         print(f"note: {word!r} is handed to {argv[0]} as it is; for a shell, use: bash -c '...'", file=sys.stderr)
-    max_jobs_run = options.pop("max_jobs_run", None)
-    return Job(log, argv, variable, first, last, options, int(max_jobs_run) if max_jobs_run else None)
+    controls = {name: options.pop(name, None) for name in CONTROLS}
+    return Job(
+        log,
+        argv,
+        variable,
+        first,
+        last,
+        options,
+        max_jobs_run=int(controls["max_jobs_run"]) if controls["max_jobs_run"] else None,
+        retries=int(controls["retries"] or 0),
+        requeue=controls["requeue"] == "true",
+        config=controls["config"],
+    )
 
 
-def take_option(words: list[str]) -> tuple[str, str]:
+def take_option(words: list[str], site_options: bool = False) -> tuple[str, str]:
     """Remove `--some-name value` or `--some-name=value` from the front of `words`; return ('some_name', 'value')."""
     flag, equals, value = words.pop(0).partition("=")
     name = flag.removeprefix("--").replace("-", "_")
-    known = {**RESOURCES, "max_jobs_run": MAX_JOBS_RUN}
-    if name not in known:
+    known = {**RESOURCES, **CONTROLS}
+    if name not in known and not site_options:
         raise InputError(f"unknown option {flag}; {nearest(flag, ('--' + key.replace('_', '-') for key in known))}")
     if not equals:
         if not words:
             raise InputError(f"option {flag} needs a value")
         value = words.pop(0)
-    pattern, meaning = known[name]
+    pattern, meaning = known.get(name, (r"(?s).*", ""))
     if not re.fullmatch(pattern, value):
         raise InputError(f"{flag} {value!r}: this is {meaning}")
     return name, value

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
-import shlex
 import signal
 import socket
-import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -18,17 +15,28 @@ from typing import NoReturn
 from spk.errors import InputError
 from spk.jobs.guardian import GRACE_SECONDS, Guardian, signal_groups, wait_for_groups
 from spk.jobs.job import Job
+from spk.jobs.log import close_log, keep_old_log, open_log, signal_name
+from spk.jobs.messages import Failure, report, say_again
 
-TAIL_LINES = 20
+# Long enough for a training to finish its step and save a checkpoint; a second interrupt cuts it short.
+INTERRUPT_GRACE_SECONDS = 60.0
+STOPPED_STATUS = 128 + signal.SIGTERM
 BYTES = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
 def run(job: Job) -> int:
     """Run all tasks; the exit status: 0, that of the task that failed first, or 128 + n when stopped by signal n.
 
-    When a task fails, the others are stopped and no more begin; the end of its log goes to stderr.
+    When a task fails for good, the others are stopped and no more begin; the end of its log goes to stderr.
     """
-    return Runner(job).run()
+    if int(job.resources.get("nodes", 1)) > 1:
+        raise InputError(f"--nodes {job.resources['nodes']}: run knows this machine alone; give the job to utils/slurm")
+    runner = Runner(job)
+    runner.run()
+    failures = [
+        Failure(job.name_of(task.number), task.status, task.log, signal_name(task.exit_code)) for task in runner.failed
+    ]
+    return report("run", failures, len(runner.stopped), len(runner.waiting), runner.interrupted_by)
 
 
 @dataclass
@@ -49,7 +57,16 @@ class Task:
 
 
 class Runner:
-    """The state of one job. Signals are taken by sigtimedwait alone: none comes between a start and its bookkeeping."""
+    """The state of one job. Signals are taken by sigtimedwait alone: none comes between a start and its bookkeeping.
+
+    Each of `stop_signals` ends the job: `passed_on` to the tasks as SIGTERM (those not in it have reached them anyway).
+    They get `grace` seconds after it, and no more when `second_kills` and another such signal comes.
+    """
+
+    stop_signals = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    passed_on = stop_signals
+    grace = INTERRUPT_GRACE_SECONDS
+    second_kills = True
 
     def __init__(self, job: Job) -> None:
         self.job = job
@@ -57,11 +74,13 @@ class Runner:
         self.running: dict[int, Task] = {}  # by process id, which is the process group's id too
         self.failed: list[Task] = []
         self.stopped: list[Task] = []
+        self.ended: list[Task] = []  # well
         self.groups_of_failed: list[int] = []  # what failed may have left processes of its own running
         self.stopping = ""  # why tasks are being stopped
+        self.retried: Counter[int] = Counter()
         self.interrupted_by = 0
-        self.signals = {signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-        if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        self.signals = {signal.SIGCHLD, *self.stop_signals}
+        if signal.SIGHUP in self.signals and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
             self.signals.remove(signal.SIGHUP)  # started by nohup
         self.old_mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         self.num_gpus = int(job.resources.get("gpu", 0))
@@ -84,7 +103,7 @@ class Runner:
             limit = min(limit, len(self.devices) // self.num_gpus)
         return max(limit, 1)
 
-    def run(self) -> int:
+    def run(self) -> None:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # whoever ignores it loses the statuses of its children
         signal.pthread_sigmask(signal.SIG_BLOCK, self.signals)
         self.guardian = Guardian()
@@ -100,7 +119,6 @@ class Runner:
             self.stop_tasks(why)
             self.guardian.close()
             signal.pthread_sigmask(signal.SIG_SETMASK, self.old_mask)
-        return self.report()
 
     def start_tasks(self) -> None:
         while self.waiting and len(self.running) < self.limit and not self.failed:
@@ -108,11 +126,8 @@ class Runner:
 
     def start_task(self, number: int) -> None:
         argv, log = self.job.argv_of(number), self.job.log_of(number)
-        Path(log).parent.mkdir(parents=True, exist_ok=True)
-        log_file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o666)
+        log_file = open_log(log, argv)
         devices = [self.devices.pop(0) for _ in range(self.num_gpus)] if self.devices else []
-        head = f"# {shlex.join(argv)}\n# Running on {socket.gethostname()}\n# Started at {now()}\n#\n"
-        os.write(log_file, head.encode("utf-8", "surrogateescape"))
         process = os.fork()
         if process == 0:
             self.become_task(argv, log_file, devices)
@@ -129,6 +144,8 @@ class Runner:
             os.dup2(log_file, 2)
             if devices:
                 os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
+            if "nodes" in self.job.resources:
+                os.environ.update(node_environment(self.job.resources["nodes"]))
             for signum in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
                 signal.signal(signum, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_SETMASK, self.old_mask)
@@ -162,7 +179,9 @@ class Runner:
             if ended:
                 task = self.running.pop(process)
                 self.finish(task, os.waitstatus_to_exitcode(status))
-                if task.exit_code == 0:
+                if task.number in self.waiting:  # once more: without what the first attempt left behind
+                    signal_groups([process], signal.SIGKILL)
+                if task.exit_code == 0 or task.number in self.waiting:
                     self.guardian.forget(process)
                 else:
                     self.groups_of_failed.append(process)
@@ -174,76 +193,57 @@ class Runner:
         if exit_code != 0 and self.stopping:
             self.stopped.append(task)
             details += f"; stopped: {self.stopping}"
-        elif exit_code != 0:
-            self.failed.append(task)
         seconds = round(time.monotonic() - task.started)
-        lines = f"# Accounting: time={seconds} threads={self.job.resources.get('num_threads', 1)}\n"
-        lines += f"# Ended ({details}) at {now()}, elapsed time {seconds} seconds\n"
-        # A full disk must not cost the status.
-        with contextlib.suppress(OSError):
-            os.write(task.log_file, lines.encode())
-        os.close(task.log_file)
+        close_log(task.log_file, details, seconds, self.job.resources.get("num_threads", "1"))
+        if exit_code == 0:
+            self.ended.append(task)
+        elif not self.stopping and not self.start_again(task):
+            self.failed.append(task)
+
+    def start_again(self, task: Task) -> bool:
+        """Put a task that did not end well into the queue again, where --requeue or --retries allow it."""
+        if self.job.requeue and task.status == STOPPED_STATUS:
+            again = "requeue"
+        elif self.retried[task.number] < self.job.retries:
+            self.retried[task.number] += 1
+            again = f"retry {self.retried[task.number]} of {self.job.retries}"
+        else:
+            return False
+        old_log = keep_old_log(task.log)
+        say_again("run", self.job.name_of(task.number), task.status, signal_name(task.exit_code), again, old_log)
+        self.waiting.append(task.number)
+        return True
 
     def stop_tasks(self, why: str) -> None:
         """End what runs: SIGTERM to every group, and SIGKILL to what is left after the grace or at a second request."""
         self.stopping = why
         groups = [*self.running, *self.groups_of_failed]
-        interrupted_before = self.interrupted_by
-        self.interrupted_by = 0
-        signal_groups(groups, signal.SIGTERM)
-        deadline = time.monotonic() + GRACE_SECONDS
-        while self.running and not self.interrupted_by and self.await_signal(deadline):
+        interrupted_by, self.interrupted_by = self.interrupted_by, 0
+        if not interrupted_by or interrupted_by in self.passed_on:
+            signal_groups(groups, signal.SIGTERM)
+        deadline = time.monotonic() + (self.grace if interrupted_by else GRACE_SECONDS)
+        while self.running and not (self.interrupted_by and self.second_kills) and self.await_signal(deadline):
             pass
-        if not self.interrupted_by:
-            wait_for_groups(groups, deadline)
+        if not (self.interrupted_by and self.second_kills):
+            wait_for_groups(groups, min(deadline, time.monotonic() + GRACE_SECONDS))
         signal_groups(groups, signal.SIGKILL)
-        self.interrupted_by = interrupted_before or self.interrupted_by
+        self.interrupted_by = interrupted_by or self.interrupted_by
         deadline = time.monotonic() + GRACE_SECONDS
         while self.running and self.await_signal(deadline):
             pass
 
-    def report(self) -> int:
-        """Say what went wrong, if anything did; the exit status of the job."""
-        counts = f"{len(self.stopped)} stopped, {len(self.waiting)} not begun"
-        for task in self.failed:
-            name = f"task {task.number} of {len(self.job.tasks)}" if self.job.variable else self.job.argv[0]
-            say(f"{name} failed with status {task.status}{signal_name(task.exit_code)}; its log: {task.log}")
-        if self.failed:
-            say(f"{counts}; the end of {self.failed[0].log}:")
-            print(tail(self.failed[0].log), file=sys.stderr)
-        if self.interrupted_by:
-            say(f"ended by {signal.Signals(self.interrupted_by).name}; {counts}")
-            return 128 + self.interrupted_by
-        return self.failed[0].status if self.failed else 0
 
-
-def say(line: str) -> None:
-    print(f"run: {line}", file=sys.stderr, flush=True)
-
-
-def now() -> str:
-    return time.strftime("%a %b %e %H:%M:%S %Z %Y")
-
-
-def signal_name(exit_code: int) -> str:
-    """' (SIGKILL)' for -9, '' when no signal ended the task."""
-    if exit_code >= 0:
-        return ""
-    try:
-        return f" ({signal.Signals(-exit_code).name})"
-    except ValueError:  # a real-time signal
-        return f" (signal {-exit_code})"
-
-
-def tail(path: str) -> str:
-    """The last lines of a log, indented; of a line that was drawn over (a progress bar) its last state."""
-    try:
-        with Path(path).open("rb") as file:
-            file.seek(max(os.fstat(file.fileno()).st_size - 65536, 0))
-            lines = file.read().decode("utf-8", "replace").rstrip("\n").split("\n")
-    except OSError as error:
-        return f"  (unreadable: {error.strerror})"
-    return "\n".join("  " + line.rstrip("\r").rsplit("\r", 1)[-1] for line in lines[-TAIL_LINES:])
+def node_environment(num_nodes: str) -> dict[str, str]:
+    """How the processes on several machines find each other; this one is the first of them, its port free just now."""
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        port = probe.getsockname()[1]
+    return {
+        "SPK_NUM_NODES": num_nodes,
+        "SPK_NODE_RANK": "0",
+        "SPK_MASTER": socket.gethostname(),
+        "SPK_MASTER_PORT": str(port),
+    }
 
 
 def gpu_devices() -> list[str]:

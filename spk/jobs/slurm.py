@@ -1,0 +1,197 @@
+"""Slurm as a queue: sbatch, squeue, scancel, scontrol; no accounting database is needed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from spk.errors import InputError
+from spk.jobs.cluster import CANCELLED, OUT_OF_MEMORY, OVER_TIME, PREEMPTED, QueueSilent, State
+from spk.jobs.cluster import run as run_in_queue
+from spk.jobs.job import Job
+from spk.jobs.log import signal_name
+from spk.jobs.site_config import SiteConfig, site_config
+
+BUILT_IN = """
+command sbatch
+option mem=* --mem $0
+option num_threads=* --cpus-per-task $0
+option gpu=0
+option gpu=* --gres gpu:$0
+option time=* --time $0
+option nodes=* --nodes $0 --ntasks-per-node 1
+"""
+# What Slurm's tools say when the controller (or its authentication) is away for the moment.
+SILENT = re.compile(
+    r"contact slurm controller|timed out|Zero Bytes|Connection refused|connect failure|Transport endpoint"
+    r"|standby mode|authentication error|Munge encode failed|temporarily unable|Communication connection failure",
+    re.IGNORECASE,
+)
+# Why a task waits: what nobody will mend, and what an administrator or the user may.
+NEVER = re.compile(
+    r"BadConstraints|PartitionTimeLimit|PartitionNodeLimit|Invalid(Account|QOS)|(Account|QOS)NotAllowed"
+    r"|DependencyNeverSatisfied|PerJob|MaxMemPerLimit|QOSMin"
+)
+BLOCKED = re.compile(r"ReqNodeNotAvail|DOWN|DRAINED|NodeDown|Partition(Down|Inactive)|JobHeld|held|Reservation", re.IGNORECASE)
+GONE = {
+    "CANCELLED": f"{CANCELLED} by scancel or an administrator",
+    "DEADLINE": f"{OVER_TIME} (DEADLINE)",
+    "TIMEOUT": f"{OVER_TIME} (TIMEOUT); ask for more with --time",
+    "OUT_OF_MEMORY": f"{OUT_OF_MEMORY} (OUT_OF_MEMORY); ask for more with --mem",
+    "PREEMPTED": f"{PREEMPTED} by another job (PREEMPTED)",
+    "NODE_FAIL": "its node failed (NODE_FAIL)",
+    "BOOT_FAIL": "its node did not start (BOOT_FAIL)",
+}
+# How long before its time limit a task with --requeue is told to stop.
+WARNING_SECONDS = 60
+
+
+def run(job: Job) -> int:
+    """Run all tasks through Slurm; the exit status, as that of spk.jobs.local.run."""
+    return run_in_queue(job, Slurm(site_config("slurm", BUILT_IN, job.config)))
+
+
+class Slurm:
+    """See spk.jobs.cluster.Queue."""
+
+    name = "slurm"
+    index_variable = "SLURM_ARRAY_TASK_ID"
+    # SIGTERM is not among them: Slurm sends it to all processes of a job.
+    signals_for_script = ("SIGUSR1",)
+
+    def __init__(self, config: SiteConfig) -> None:
+        self.config = config
+        self.tried: set[Path] = set()
+        self.most = 0
+
+    def submit(self, script: Path, num_tasks: int, job: Job) -> str:
+        if script in self.tried and (ids := self.find(script.stem)):
+            return ids[0]
+        self.tried.add(script)
+        at_once = f"%{job.max_jobs_run}" if job.max_jobs_run else ""
+        words = [
+            *self.config.submit_command({name: in_whole_units(value) for name, value in job.resources.items()}),
+            "--parsable",
+            f"--array=1-{num_tasks}{at_once}",
+            f"--job-name={script.stem}",
+            f"--output={str(script.parent.absolute() / 'out').replace('%', '%%')}/%a",
+            "--no-requeue",  # what is stopped is submitted again by us, or not at all
+        ]
+        if job.requeue:
+            words.append(f"--signal=B:USR1@{warning_seconds(job.resources.get('time'))}")
+        done = tool([*words, str(script.absolute())], timeout=120)
+        if done.returncode != 0:
+            raise InputError(f"{words[0]} refused the job: {said(done)}")
+        return done.stdout.strip().splitlines()[-1].partition(";")[0]
+
+    def find(self, name: str) -> list[str]:
+        done = tool(["squeue", "--noheader", f"--user={os.getuid()}", f"--name={name}", "--format=%F"])
+        if done.returncode != 0:
+            raise InputError(f"squeue failed: {said(done)}")
+        return sorted(set(done.stdout.split()))
+
+    def states(self, ids: list[str]) -> Mapping[tuple[str, int], State]:
+        done = tool(["squeue", "--noheader", f"--jobs={','.join(ids)}", "--format=%F|%K|%T|%r"])
+        if done.returncode != 0 and "Invalid job id" not in done.stderr:
+            raise QueueSilent(said(done))
+        return {
+            (id, index): state_of(status, reason)
+            for id, indices, status, reason in (line.split("|", 3) for line in done.stdout.splitlines())
+            for index in parse_indices(indices)
+        }
+
+    def cancel(self, ids: list[str]) -> None:
+        tool(["scancel", "--quiet", *ids])
+
+    def why_gone(self, id: str, index: int) -> str:
+        done = tool(["scontrol", "show", "job", f"{id}_{index}"])
+        fields = dict(re.findall(r"(JobState|ExitCode)=(\S+)", done.stdout))
+        if not fields and shutil.which("sacct"):
+            done = tool(["sacct", "-n", "-X", "-P", "-j", f"{id}_{index}", "-o", "State,ExitCode"])
+            state, _, code = done.stdout.strip().partition("|")
+            fields = {"JobState": state.split(" ")[0], "ExitCode": code}
+        state, code = fields.get("JobState", ""), fields.get("ExitCode", "0:0")
+        if state in GONE:
+            return GONE[state]
+        signum = int(code.partition(":")[2] or 0)
+        return f"killed{signal_name(-signum)}" if state == "FAILED" and signum else ""
+
+    def max_array(self) -> int:
+        """MaxArraySize is one more than the greatest index."""
+        if not self.most:
+            done = tool(["scontrol", "show", "config"])
+            sizes = [int(size) - 1 for size in re.findall(r"MaxArraySize\s*=\s*(\d+)", done.stdout)]
+            sizes += [int(size) for size in re.findall(r"max_array_tasks=(\d+)", done.stdout)]
+            self.most = max(min(sizes, default=1000), 1)
+        return self.most
+
+    def launcher(self, job: Job) -> list[str]:
+        num_nodes = job.resources.get("nodes", "1")
+        if num_nodes == "1":
+            return []
+        srun = ["srun", f"--nodes={num_nodes}", "--ntasks-per-node=1", "--kill-on-bad-exit=1"]
+        return [*srun, "sh", "-c", 'SPK_NODE_RANK=$SLURM_NODEID exec "$@"', "sh"]
+
+
+def tool(words: list[str], timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    """Run one of Slurm's tools; QueueSilent when the controller does not answer it."""
+    # Of a job in which we run, nothing is to be inherited; how the cluster is found is.
+    kept = ("SLURM_CONF", "SLURM_CLUSTERS")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("SLURM_") or key in kept}
+    environment["SLURM_BITSTR_LEN"] = "0"  # lists of indices are not cut short
+    try:
+        done = subprocess.run(
+            words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, env=environment
+        )
+    except FileNotFoundError:
+        raise InputError(f"{words[0]}: no such command; is this a machine from which one submits to Slurm?") from None
+    except subprocess.TimeoutExpired:
+        raise QueueSilent(f"{words[0]} did not come back within {timeout:.0f} seconds") from None
+    if done.returncode != 0 and SILENT.search(done.stderr):
+        raise QueueSilent(said(done))
+    return done
+
+
+def said(done: subprocess.CompletedProcess[str]) -> str:
+    """What a tool said, in one line."""
+    lines = [re.sub(r"^\w+: (error: |fatal: )?", "", line) for line in done.stderr.splitlines() if line.strip()]
+    return "; ".join(lines) or f"status {done.returncode}"
+
+
+def state_of(status: str, reason: str) -> State:
+    if status not in ("PENDING", "REQUEUE_HOLD", "SPECIAL_EXIT"):
+        return State("running")
+    if NEVER.search(reason):
+        return State("never", reason)
+    if BLOCKED.search(reason) or status != "PENDING":
+        return State("blocked", reason)
+    return State("waiting")
+
+
+def parse_indices(text: str) -> Iterator[int]:
+    """'3' or '5-7,9,11-15:2%4', as squeue lists the tasks of an array."""
+    for part in text.partition("%")[0].split(","):
+        span, _, step = part.partition(":")
+        first, _, last = span.partition("-")
+        if first.isdigit():
+            yield from range(int(first), int(last or first) + 1, int(step or 1))
+
+
+def in_whole_units(value: str) -> str:
+    """1.5G as 1536M: Slurm takes whole numbers. Other values stay."""
+    match = re.fullmatch(r"(\d+\.\d+)([MGT])", value)
+    return f"{round(float(match[1]) * 1024)}{'KMG'['MGT'.index(match[2])]}" if match else value
+
+
+def warning_seconds(time: str | None) -> int:
+    """How long before its limit a task is told to stop: a minute, or a quarter of a limit that is short."""
+    if time is None:
+        return WARNING_SECONDS
+    days, _, clock = time.rpartition("-")
+    hours, minutes, seconds = (int(part) for part in clock.split(":"))
+    limit = ((int(days or 0) * 24 + hours) * 60 + minutes) * 60 + seconds
+    return max(1, min(WARNING_SECONDS, limit // 4))

@@ -1,0 +1,75 @@
+"""On a machine of the cluster: run one task of a submitted array, and leave a marker with its status.
+
+`python3 -m spk.jobs.task ARRAY_FOLDER INDEX` is what the submitted script becomes. Nothing heavy is imported here.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from spk.jobs.job import Job
+from spk.jobs.local import Runner
+
+# What a queue may send before it kills.
+QUEUE_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
+# GridEngine takes these statuses as requests: run the task again, put it into an error state.
+TAKEN_STATUSES = (99, 100)
+
+
+class TaskRunner(Runner):
+    """One task: the queue, not we, decides how long it has to end."""
+
+    stop_signals = frozenset(QUEUE_SIGNALS)
+    grace = math.inf
+    second_kills = False
+
+
+def run_task(folder: Path, index: int) -> dict[str, Any]:
+    """Run the task with this index (from 1) of the array in `folder`; what its marker says."""
+    submitted = json.loads((folder / "job.json").read_text())
+    number = submitted["tasks"][index - 1]
+    job = Job(
+        log=submitted["log"],
+        argv=submitted["launcher"] + submitted["argv"],
+        variable=submitted["variable"],
+        first=number,
+        last=number,
+        resources=submitted["resources"],
+    )
+    runner = TaskRunner(job)
+    runner.passed_on = frozenset(signal.Signals[name] for name in submitted["signals_for_script"])
+    runner.run()
+    task = (*runner.failed, *runner.stopped, *runner.ended)[0]
+    signalled = signal.Signals(runner.interrupted_by).name if runner.interrupted_by else ""
+    return {"status": task.status, "exit_code": task.exit_code, "signalled": signalled}
+
+
+def write_marker(folder: Path, index: int, said: dict[str, Any]) -> None:
+    """Whole or not at all; and not when the submission is no more (its folder was removed)."""
+    marker = folder / "done" / str(index)
+    partial = marker.with_name(f".{index}.partial")
+    partial.write_text(json.dumps(said))
+    partial.replace(marker)
+
+
+def main() -> None:
+    folder, index = Path(sys.argv[1]), int(sys.argv[2])
+    if not (folder / "job.json").exists():
+        sys.exit(f"{folder}: this submission is no more: it was started again, or cancelled")
+    try:
+        said = run_task(folder, index)
+    except OSError as error:  # such as a log that cannot be written from here
+        said = {"status": 1, "exit_code": 1, "signalled": "", "reason": f"{error.filename}: {error.strerror}"}
+        print(said["reason"], file=sys.stderr)
+    write_marker(folder, index, said)
+    os._exit(1 if said["status"] in TAKEN_STATUSES else said["status"])
+
+
+if __name__ == "__main__":
+    main()
