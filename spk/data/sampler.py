@@ -237,6 +237,33 @@ class SpeakerSampler:
             )
         self._turn_to_next_epoch_at_the_end()
 
+    def go_on_from(self, state: dict[str, Any]) -> None:
+        """As load_state_dict, but batches may have had another number of speakers, or other limits.
+
+        Then the epoch ends where it was, and what its speakers were still due they are due in the next beside their
+        own share.
+        """
+        settings = ("num_speakers_per_batch", "max_utterances_per_speaker", "reuse_utterances")
+        before = SpeakerSampler(
+            self.speakers,
+            utterances_per_speaker=self.utterances_per_speaker,
+            seed=self.seed,
+            **{name: state["made_for"][name] for name in settings},
+        )
+        if before._made_for() == self._made_for():
+            self.load_state_dict(state)
+            return
+        before.load_state_dict(state)
+        taken, due = before._starts[before.epoch]
+        self.epoch = before.epoch
+        if before._batches is not None:  # in the middle of an epoch
+            used = before._batches[: before.position].reshape(-1)
+            taken = taken + np.bincount(self.speakers[used], minlength=len(taken))
+            taken_at_end, due_at_end = before._starts[before.epoch + 1]
+            due = due_at_end + (taken_at_end - taken)
+            self.epoch += 1
+        self.position, self._batches, self._starts = 0, None, {self.epoch: (taken, due)}
+
 
 class Shuffles:
     """Every speaker's endless sequence: one shuffle of its utterances after another, dealt in groups of M.

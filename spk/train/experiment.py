@@ -40,6 +40,11 @@ FREE_TO_CHANGE = (
         *(f"augmentation.{kind}" for kind in AUGMENTATION_KINDS),
     ),  # where files lie; their digests must stay
 )
+# What no checkpoint goes on with when it changes, though it be accepted: other weights, other speakers, other draws.
+FIXED = (
+    *("features", "network", "normalization", "seed", "optimizer.name", "batch.utterances_per_speaker"),
+    *("validation.speakers", "validation.utterances_per_speaker", "validation.select", "augmentation.speeds"),
+)
 PLACES = ("feats.scp", "wav.scp")  # tables of where files are
 RECORDINGS_LOOKED_AT = 2000  # of a directory of noises, at most
 BEGINNING = 2**16  # bytes of each
@@ -58,11 +63,14 @@ def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def config_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """'loss.margin: 0.2 -> 0.3' for each value that differs and matters to the result."""
-    old, new = flatten(old), flatten(new)
+def config_differences(old: Mapping[str, Any], new: Mapping[str, Any], source: str) -> dict[str, str]:
+    """{"loss.margin": "loss.margin: 0.2 -> 0.3"} for each value that differs and matters to the result.
+
+    A key that `old` lacks came after it, with a default that changed nothing. `source` says where they are from.
+    """
+    old, new = (flatten(make_system(content, source).as_dict()) for content in (old, new))
     names = sorted((old.keys() | new.keys()) - set(FREE_TO_CHANGE))
-    return [f"{name}: {old.get(name)} -> {new.get(name)}" for name in names if old.get(name) != new.get(name)]
+    return {name: f"{name}: {old.get(name)} -> {new.get(name)}" for name in names if old.get(name) != new.get(name)}
 
 
 def read_config(exp_dir: Path) -> dict[str, Any] | None:
@@ -118,12 +126,14 @@ def open_experiment(
     overrides: list[str],
     source: str,
     found: Mapping[str, str] | None = None,
-) -> None:
+    accept_changes: bool = False,
+) -> list[str]:
     """Write config.yaml and run.json, or check that they say the same as now.
 
     `found` tells how values that the config left to the machine were found: {"batch.size": "48 crops, ..."}.
     Raises InputError when the directory was begun with another config, other data, other noises or another initial
-    network, with the difference.
+    network, with the difference. `accept_changes`: a config may differ where a checkpoint can go on all the same; the
+    differences are returned, and written by `record_changes`.
     """
     begun = read_config(exp_dir)
     digests = data_digests(data_dir, training_files(data_dir, config.online))
@@ -135,14 +145,14 @@ def open_experiment(
         write_json(exp_dir / "run.json", {**run, "init_from": initial, "noises": noises, "found": dict(found or {})})
         with whole_file(exp_dir / "config.yaml") as file:
             yaml.safe_dump(config.as_dict(), file, sort_keys=False)
-        return
+        return []
     run = json.loads((exp_dir / "run.json").read_text(encoding="utf-8"))
     if "imported" in run:
         raise InputError(
             f"{exp_dir} holds the network imported from {run['imported']['file']}; name another directory, "
             f"and to go on from that network, --init-from {exp_dir}"
         )
-    check_same_config(exp_dir, begun, config)
+    changes = check_same_config(exp_dir, begun, config, accept_changes)
     recorded = run["data_digests"]
     if changed := sorted(name for name in recorded.keys() | digests.keys() if recorded.get(name) != digests.get(name)):
         raise InputError(
@@ -169,16 +179,38 @@ def open_experiment(
             f"{exp_dir} was begun with another initial network (init_from: {was} then, {now} now"
             f"{', a file that changed since' if was == now else ''}); name another directory, or delete this one"
         )
+    return changes
 
 
-def check_same_config(exp_dir: Path, begun: Mapping[str, Any], config: SystemConfig) -> None:
-    """InputError names what differs. A key that `begun` lacks came after it, with a default that changed nothing."""
-    begun, now = (make_system(content, f"{exp_dir}/config.yaml").as_dict() for content in (begun, config.as_dict()))
-    if different := config_differences(begun, now):
+def check_same_config(
+    exp_dir: Path, begun: Mapping[str, Any], config: SystemConfig, accept_changes: bool = False
+) -> list[str]:
+    """The accepted differences. InputError names those that are not, or cannot be."""
+    different = config_differences(begun, config.as_dict(), f"{exp_dir}/config.yaml")
+    fixed = [said for name, said in different.items() if name in FIXED or name.partition(".")[0] in FIXED]
+    if fixed and accept_changes:
         raise InputError(
-            f"{exp_dir} was begun with another config ({'; '.join(different)}); "
-            "name another directory, or delete this one"
+            f"{exp_dir}: its checkpoints cannot go on with this change ({'; '.join(fixed)}); name another directory"
         )
+    if different and not accept_changes:
+        way = "" if fixed else ", or go on with the change from the last checkpoint (--accept-changes true)"
+        raise InputError(
+            f"{exp_dir} was begun with another config ({'; '.join(different.values())}); "
+            f"name another directory, {'or ' * bool(fixed)}delete this one{way}"
+        )
+    return list(different.values())
+
+
+def record_changes(
+    exp_dir: Path, config: SystemConfig, changes: list[str], step: int, overrides: list[str], source: str
+) -> None:
+    """Say in run.json's history what changed at which step, and make it the config of the directory."""
+    run = json.loads((exp_dir / "run.json").read_text(encoding="utf-8"))
+    entry = {"step": step, "changed": changes}
+    history = [past for past in run.get("history", []) if {key: past[key] for key in entry} != entry]
+    write_json(exp_dir / "run.json", {**run, "history": [*history, {**entry, **describe_command(overrides, source)}]})
+    with whole_file(exp_dir / "config.yaml") as file:
+        yaml.safe_dump(config.as_dict(), file, sort_keys=False)
 
 
 def describe_initial(config: SystemConfig) -> dict[str, str] | None:
@@ -254,15 +286,15 @@ def locked(exp_dir: Path) -> Iterator[None]:
     exp_dir.mkdir(parents=True, exist_ok=True)
     with open(exp_dir / ".lock", "a+", encoding="utf-8") as file:  # noqa: PTH123
         deadline = time.monotonic() + SECONDS_TO_NOTICE
-        said = False
+        is_said = False
         while not try_lock(file):
             file.seek(0)
             holder = file.read().strip()
             if not is_dead(holder) or time.monotonic() > deadline:
                 raise InputError(f"{exp_dir} is in use by {holder or 'another run'}; wait for it or stop it")
-            if not said:
+            if not is_said:
                 log.info("%s: waiting for what is left of %s, which was killed", exp_dir, holder)
-                said = True
+                is_said = True
             time.sleep(0.2)
         now = time.strftime("%Y-%m-%d %H:%M:%S %z")
         said = f"process {os.getpid()} on {socket.gethostname()} since {now}: {sys.argv[0]}\n"
