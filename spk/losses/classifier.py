@@ -94,3 +94,9 @@ class Classifier(Loss):
 def change_targets(scores_BK: Tensor, targets: Targets, change: Callable[[Tensor], Tensor]) -> Tensor:
     """The scores with `change` of each target's in its place."""
     return scores_BK.index_put(targets, change(scores_BK[targets]))
+
+
+def classifiers(loss: Loss) -> dict[str, Classifier]:
+    """Those in a loss, itself or its parts, by what stands before their parameters' names: '' or 'first.'."""
+    found = {name: part for name, part in loss.named_modules() if isinstance(part, Classifier)}
+    return {f"{name}.".lstrip("."): part for name, part in found.items()}
