@@ -127,6 +127,7 @@ def open_experiment(
     source: str,
     found: Mapping[str, str] | None = None,
     accept_changes: bool = False,
+    num_processes: int = 1,
 ) -> list[str]:
     """Write config.yaml and run.json, or check that they say the same as now.
 
@@ -142,7 +143,8 @@ def open_experiment(
     initial = describe_initial(config)
     if begun is None:
         run = describe_run(data_dir, digests, overrides, source)
-        write_json(exp_dir / "run.json", {**run, "init_from": initial, "noises": noises, "found": dict(found or {})})
+        begun_with = {"init_from": initial, "noises": noises, "found": dict(found or {})}
+        write_json(exp_dir / "run.json", {**run, "processes": [num_processes], **begun_with})
         with whole_file(exp_dir / "config.yaml") as file:
             yaml.safe_dump(config.as_dict(), file, sort_keys=False)
         return []
@@ -179,6 +181,9 @@ def open_experiment(
             f"{exp_dir} was begun with another initial network (init_from: {was} then, {now} now"
             f"{', a file that changed since' if was == now else ''}); name another directory, or delete this one"
         )
+    processes = run.get("processes", [1])  # how many trained, one after the other: free to change
+    if processes[-1] != num_processes:
+        write_json(exp_dir / "run.json", {**run, "processes": [*processes, num_processes]})
     return changes
 
 
@@ -202,9 +207,11 @@ def check_same_config(
 
 
 def record_changes(
-    exp_dir: Path, config: SystemConfig, changes: list[str], step: int, overrides: list[str], source: str
+    exp_dir: Path, config: SystemConfig, changes: list[str], step: int, *, overrides: list[str], source: str
 ) -> None:
     """Say in run.json's history what changed at which step, and make it the config of the directory."""
+    log.info("going on with changes: %s", "; ".join(changes))
+    (exp_dir / "final.pt").unlink(missing_ok=True)  # of the run as it was
     run = json.loads((exp_dir / "run.json").read_text(encoding="utf-8"))
     entry = {"step": step, "changed": changes}
     history = [past for past in run.get("history", []) if {key: past[key] for key in entry} != entry]
