@@ -4,11 +4,10 @@
 # On this machine (utils/run --help). It takes no more memory than there is, and gives each job its GPU.
 cpu_cmd="run --mem 4G"
 gpu_cmd="run --mem 16G"
-# On a cluster, by a wrapper with Kaldi's interface (options, JOB=1:N, a log file, the command), for instance Kaldi's own
-# when they and their conf/slurm.conf or conf/queue.conf are on PATH:
-#   Slurm
-# cpu_cmd="slurm.pl --mem 4G"
-# gpu_cmd="slurm.pl --mem 16G --num-threads 8"
-#   GridEngine
-# cpu_cmd="queue.pl --mem 4G"
-# gpu_cmd="queue.pl --mem 16G --num-threads 8"
+# On a cluster (docs/clusters.md). Its partitions, queues and projects go into conf/slurm.conf or conf/gridengine.conf.
+#   Slurm (utils/slurm --help)
+# cpu_cmd="slurm --mem 4G --time 4:00:00 --max-jobs-run 50 --retries 1"
+# gpu_cmd="slurm --mem 16G --time 1-00:00:00 --num-threads 8 --requeue true"
+#   GridEngine (utils/gridengine --help)
+# cpu_cmd="gridengine --mem 4G --time 4:00:00 --max-jobs-run 50 --retries 1"
+# gpu_cmd="gridengine --mem 16G --time 1-00:00:00 --num-threads 8 --requeue true"

@@ -22,10 +22,12 @@ Finished = subprocess.CompletedProcess
 
 
 class GridEngine:
-    """`run(command...)` and `start(command...)` give a command the sight of it; the rest is what an administrator does."""
+    """`run(command...)` and `start(command...)` let a command see it; the rest is an administrator's."""
 
     def __init__(self, name: str) -> None:
         self.env = {**os.environ, "SPK_GRIDENGINE": name}
+
+    def bring_up(self) -> None:
         subprocess.run([SCRIPT, "start"], env=self.env, check=True, timeout=120)
 
     def stop(self) -> None:
@@ -100,8 +102,11 @@ def gridengine() -> Iterator[GridEngine]:
     if tried.returncode != 0:
         pytest.skip(f"no network namespace can be made here: {tried.stderr.strip()}")
     cluster = GridEngine(f"spk-sge-{os.getpid()}")
-    yield cluster
-    cluster.stop()
+    try:
+        cluster.bring_up()
+        yield cluster
+    finally:
+        cluster.stop()
 
 
 def which(program: str) -> str | None:

@@ -1,0 +1,287 @@
+"""GridEngine as a queue: qsub, qstat, qdel; qacct where there is one. For Son of GridEngine and its relatives."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import re
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+from spk.errors import InputError
+from spk.jobs import gridengine_queue as said_by
+from spk.jobs.cluster import CANCELLED, QueueSilent, State
+from spk.jobs.cluster import run as run_in_queue
+from spk.jobs.job import Job
+from spk.jobs.site_config import SiteConfig, site_config
+
+# mem_free is what every GridEngine knows; it chooses a machine and limits nothing.
+BUILT_IN = """
+command qsub
+option mem=* -l mem_free=$0
+option num_threads=*  -pe smp $0
+option num_threads=1
+option gpu=* -l gpu=$0
+option gpu=0
+option time=* -l h_rt=$0
+option nodes=1
+option max_jobs_run=* -tc $0
+"""
+# What GridEngine's tools say when its master does not answer.
+SILENT = re.compile(
+    r"commlib error|unable to (contact|send message to) qmaster|can't get response|failed receiving gdi request"
+    r"|error reading answer list|got send error|got read error|can't unpack gdi",
+    re.IGNORECASE,
+)
+# The record of a task reaches the accounting file with a delay (reporting_params flush_time: 15 s).
+ACCOUNTING_SECONDS = 20.0
+# How long a file may take to appear here that a node has written.
+FILE_SECONDS = 5.0
+# Above what any site allows in one array, unless it has no limit.
+UNLIMITED = 10**6
+
+
+def run(job: Job) -> int:
+    """Run all tasks through GridEngine; the exit status, as that of spk.jobs.local.run."""
+    return run_in_queue(job, GridEngine(site_config("gridengine", BUILT_IN, job.config)))
+
+
+class GridEngine:
+    """See spk.jobs.cluster.Queue."""
+
+    name = "gridengine"
+    index_variable = "SGE_TASK_ID"
+    # -notify: USR2 before the end, whatever its reason; USR1 before a suspension or at a soft limit.
+    signals_for_script = ("SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2", "SIGXCPU")
+
+    def __init__(self, config: SiteConfig) -> None:
+        self.config = config
+        self.user = pwd.getpwuid(os.getuid()).pw_name
+        self.tried: set[Path] = set()
+        self.folders: dict[str, Path] = {}
+        self.selected: dict[str, list[str]] = {}  # of each array the words of qselect that find the queues for it
+        self.deleted: set[tuple[str, int]] = set()
+        self.gone_since: dict[tuple[str, int], float] = {}
+        self.most = 0
+
+    def submit(self, script: Path, num_tasks: int, job: Job) -> str:
+        ids = self.find(script.stem) if script in self.tried else []
+        self.tried.add(script)
+        resources = in_clock_time(job.resources)
+        if job.max_jobs_run:
+            resources["max_jobs_run"] = str(job.max_jobs_run)
+        asked = self.config.submit_command(resources)
+        id = ids[0] if ids else self.accepted(asked, [*self.wanted(script, num_tasks), os.fspath(script)])
+        self.folders[id] = script.parent
+        self.selected[id] = selection(asked)
+        return id
+
+    def wanted(self, script: Path, num_tasks: int) -> list[str]:
+        """The flags that are ours. `-r n`: what is stopped is submitted again by us, or not at all."""
+        output = f"{os.path.relpath(script.parent)}/out/$TASK_ID"
+        if re.search(r"[:,]", output):
+            output = "/dev/null"  # the one begins a path behind a host's name, the other a further path
+        flags = ["-terse", "-cwd", "-S", "/bin/bash", "-N", script.stem, "-j", "y", "-o", output]
+        return [*flags, "-t", f"1-{num_tasks}", "-notify", "-r", "n"]
+
+    def accepted(self, asked: list[str], wanted: list[str]) -> str:
+        """Submit; the id. InputError when it is refused, or no machine has what it asks for.
+
+        With `-w e` GridEngine refuses what no queue will ever have, but takes no note of what machines measure
+        (mem_free), and refuses any request for that: then the rest is verified, and the measured is compared by us.
+        """
+        if "-w" in asked:
+            done = tool([*asked, *wanted])
+        else:
+            done = tool([*asked, "-w", "e", *wanted])
+            measured = self.measured(asked) if "no suitable queue" in done.stderr else []
+            if measured:
+                rest = tool([*without(asked, measured), "-w", "v", *wanted])
+                if rest.returncode == 0:
+                    self.check_memory(asked)
+                    done = tool([*asked, "-w", "n", *wanted])
+        if done.returncode != 0:
+            hint = ""
+            if "no suitable queue" in done.stderr:
+                hint = "; no machine has all of this (what is counted, is counted for each slot of -pe)"
+            raise InputError(f"{asked[0]} refused the job: {said(done)}; it asked for {' '.join(asked[1:])}{hint}")
+        match = re.search(r"^\d+", done.stdout, re.MULTILINE)
+        if not match:
+            raise InputError(f"{asked[0]} gave no number for the job, but: {done.stdout.strip()!r}")
+        return match[0]
+
+    def measured(self, asked: Sequence[str]) -> list[str]:
+        """The names among the requested resources whose value is what machines report."""
+        names = [request.partition("=")[0] for request in requests(asked)]
+        return [name for name in names if re.search(r"\b[gh]l:", tool(["qhost", "-F", name]).stdout)]
+
+    def check_memory(self, asked: Sequence[str]) -> None:
+        """InputError for more free memory than the largest machine has."""
+        wanted = [request for request in requests(asked) if re.match(r"(mem_free|mf)=", request)]
+        totals = re.findall(r"l:mem_total=(\S+)", tool(["qhost", "-F", "mem_total"]).stdout)
+        for request in wanted:
+            if totals and said_by.number_of_bytes(request.partition("=")[2]) > max(
+                map(said_by.number_of_bytes, totals)
+            ):
+                largest = max(totals, key=said_by.number_of_bytes)
+                raise InputError(
+                    f"{request}: the largest machine of this cluster has {largest}; ask for less with --mem"
+                )
+
+    def find(self, name: str) -> list[str]:
+        done = tool(["qstat", "-u", self.user, "-r"])
+        if done.returncode != 0:
+            raise QueueSilent(said(done))
+        return said_by.jobs_named(done.stdout, name)
+
+    def states(self, ids: list[str]) -> Mapping[tuple[str, int], State]:
+        done = tool(["qstat", "-u", self.user])
+        if done.returncode != 0:
+            raise QueueSilent(said(done))
+        letters = {(job, task): state for job, task, state in said_by.read_jobs(done.stdout) if job in ids}
+        self.deleted |= {key for key, state in letters.items() if "d" in state}
+        in_error = {id for (id, _), state in letters.items() if "E" in state}
+        reasons = {id: said_by.error_reasons(tool(["qstat", "-j", id]).stdout) for id in in_error}
+        none_runs = {id for id, _ in letters} - {id for (id, _), state in letters.items() if "q" not in state}
+        closed = self.why_closed(sorted(none_runs)) if none_runs else {}
+        return {
+            (id, task): state_of(state, reasons.get(id, {}).get(task, ""), closed.get(id, ""))
+            for (id, task), state in letters.items()
+        }
+
+    def why_closed(self, ids: Sequence[str]) -> dict[str, str]:
+        """id -> why every queue that could take this array takes nothing, for those for which it is so."""
+        done = tool(["qstat", "-f", "-explain", "E", "-u", self.user])
+        instances = said_by.read_instances(done.stdout)
+        closed = {}
+        for id in ids:
+            names = tool(["qselect", *self.selected.get(id, [])]).stdout.split()
+            chosen = [instances[name] for name in names if name in instances] or list(instances.values())
+            if chosen and all(instance.closed for instance in chosen):
+                closed[id] = "; ".join(f"queue {instance.name} is {instance.closed}" for instance in chosen[:3])
+                if len(chosen) > 3:
+                    closed[id] += f"; and {len(chosen) - 3} more"
+        return closed
+
+    def cancel(self, ids: list[str]) -> None:
+        tool(["qdel", *ids])
+
+    def why_gone(self, id: str, index: int) -> str:
+        key = (id, index)
+        since = self.gone_since.setdefault(key, time.monotonic())
+        if key in self.deleted:
+            return f"{CANCELLED} by qdel"
+        folder = self.folders[id]
+        marker = folder / "done" / str(index)
+        signalled = json.loads(marker.read_text())["signalled"] if marker.exists() else ""
+        account, to_come = self.account(id, index)
+        while signalled and not account and to_come and time.monotonic() - since < ACCOUNTING_SECONDS:
+            time.sleep(1)
+            account, to_come = self.account(id, index)
+        if account:
+            return said_by.why_ended(account, signalled)
+        if signalled == "SIGUSR2":
+            return f"{CANCELLED} by qdel"
+        began = (folder / "out" / str(index)).exists()
+        if not signalled and not began and time.monotonic() - since > FILE_SECONDS:
+            return f"{CANCELLED} by qdel while it waited"
+        return ""
+
+    def account(self, id: str, index: int) -> tuple[dict[str, str], bool]:
+        """What the accounting has of a task, and, if nothing, whether there is an accounting that may have it later."""
+        try:
+            done = tool(["qacct", "-j", id, "-t", str(index)], timeout=15)
+        except (QueueSilent, InputError):
+            return {}, False
+        return said_by.read_account(done.stdout), "not found" in done.stderr
+
+    def max_array(self) -> int:
+        if not self.most:
+            sizes = re.findall(r"^max_aj_tasks\s+(\d+)", tool(["qconf", "-sconf"]).stdout, re.MULTILINE)
+            self.most = int(sizes[0]) if sizes else 1000
+            self.most = self.most or UNLIMITED
+        return self.most
+
+    def launcher(self, job: Job) -> list[str]:
+        num_nodes = job.resources.get("nodes", "1")
+        if num_nodes != "1":
+            raise InputError(
+                f"--nodes {num_nodes}: gridengine gives a task one machine; use --nodes 1 with more GPUs, or utils/slurm"
+            )
+        return []
+
+
+def tool(words: Sequence[str], timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    """Run one of GridEngine's tools; QueueSilent when its master does not answer."""
+    try:
+        done = subprocess.run(
+            words, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", errors="replace", timeout=timeout
+        )
+    except FileNotFoundError:
+        raise InputError(
+            f"{words[0]}: no such command; is this a machine from which one submits to GridEngine?"
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise QueueSilent(f"{words[0]} did not come back within {timeout:.0f} seconds") from None
+    if done.returncode != 0 and SILENT.search(done.stderr):
+        raise QueueSilent(said(done))
+    if done.returncode != 0 and re.search(r"SGE_ROOT|SGE_CELL|cell directory|act_qmaster", done.stderr):
+        raise InputError(f"{words[0]}: {said(done)} (has the site's settings.sh been sourced?)")
+    return done
+
+
+def said(done: subprocess.CompletedProcess[str]) -> str:
+    """What a tool said, in one line."""
+    lines = [re.sub(r"^(Unable to run job: |error: )+", "", line).strip() for line in done.stderr.splitlines()]
+    lines = [line.rstrip(".") for line in lines if line and line != "Exiting."]
+    return "; ".join(dict.fromkeys(lines)) or f"status {done.returncode}"
+
+
+def state_of(letters: str, error: str, closed: str) -> State:
+    """`error`: why the task is in the error state; `closed`: why no queue takes it."""
+    if "E" in letters:
+        return State("never", f"{letters}: {error or 'no reason given'}")
+    if "q" not in letters:
+        return State("running")
+    if "h" in letters:
+        return State("blocked", f"it is held ({letters}; qalter -h U, or qrls, lets it go)")
+    return State("blocked", closed) if closed else State("waiting")
+
+
+def in_clock_time(resources: Mapping[str, str]) -> dict[str, str]:
+    """The resources, with a time of 2-00:00:00 as 48:00:00."""
+    days, dash, clock = resources.get("time", "").rpartition("-")
+    if not dash:
+        return dict(resources)
+    hours, rest = clock.split(":", 1)
+    return {**resources, "time": f"{int(days) * 24 + int(hours)}:{rest}"}
+
+
+def requests(words: Sequence[str]) -> list[str]:
+    """['-l', 'a=1,b=2', '-l', 'c=3'] as ['a=1', 'b=2', 'c=3']."""
+    lists = [words[place + 1] for place, word in enumerate(words[:-1]) if word == "-l"]
+    return [request for text in lists for request in text.split(",")]
+
+
+def without(words: Sequence[str], names: Sequence[str]) -> list[str]:
+    """The words of qsub less the requests for these resources."""
+    kept: list[str] = []
+    for word in words:
+        if kept and kept[-1] == "-l":
+            left = [request for request in word.split(",") if request.partition("=")[0] not in names]
+            if left:
+                kept.append(",".join(left))
+            else:
+                kept.pop()
+        else:
+            kept.append(word)
+    return kept
+
+
+def selection(asked: Sequence[str]) -> list[str]:
+    """The words of qselect for the queues and the parallel environment that a request names."""
+    return [word for flag, value in pairwise(asked) if flag in ("-q", "-pe") for word in (flag, value)]
