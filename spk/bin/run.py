@@ -11,8 +11,8 @@ as it stands, without a shell. Options (the cluster engines take the same):
   --gpu N             GPUs of each task, given to it in CUDA_VISIBLE_DEVICES; where there is no GPU, tasks run without
   --time 12:00:00     accepted, and not enforced here
   --nodes 1           this machine; more is refused
-  --retries N         start a task that fails again, so many times (default 0); its earlier logs stay as LOG.1, LOG.2, ...
-  --requeue true      start a task again that ends with status 143, as training does after SIGTERM with a checkpoint saved
+  --retries N         start a task that fails again, so many times (default 0); earlier logs stay as LOG.1, LOG.2, ...
+  --requeue true      start a task again that ends with status 143, as training does when SIGTERM had it save and stop
   --config FILE       accepted, and not read here
 When a task fails, the others are stopped and the end of its log is shown. A task has 60 seconds to end after Ctrl-C or
 SIGTERM (to save a checkpoint), and no more after the second. Exit status: 0 when all tasks ended well,

@@ -13,9 +13,10 @@ as it stands, without a shell. Options (utils/run and the other engines take the
   --nodes N           start the command once on each of N machines, with SPK_NUM_NODES, SPK_NODE_RANK, SPK_MASTER and
                       SPK_MASTER_PORT in its environment
   --retries N         submit a task that fails again, so many times (default 0)
-  --requeue true      submit a task again that was stopped: that ends with status 143, as training does after it has saved
-                      a checkpoint, reaches its time limit, or is preempted. It gets SIGTERM a minute before its limit.
-  --config FILE       how this site wants the options to be asked for, in Kaldi's form (default: conf/slurm.conf, if any):
+  --requeue true      submit a task again that was stopped: that ends with status 143, as training does after it saved a
+                      checkpoint, reaches its time limit, or is preempted. A minute before its limit it gets SIGTERM.
+  --config FILE       how this site wants the options to be asked for, in Kaldi's form (default: conf/slurm.conf, if it
+                      is there):
                         command sbatch --partition cpu
                         option gpu=* --partition gpu --gres gpu:$0
                       Options of a name that the file lacks are asked for as sbatch's own: mem=* --mem $0, and so on; a

@@ -1,7 +1,7 @@
-"""Run a job's tasks through a cluster's queue: submit them as arrays, follow them by markers of our own and by the queue.
+"""Run a job's tasks through a cluster's queue: submitted as arrays, followed by markers of our own and by the queue.
 
-A queue is an object as `Queue` describes. Its own ways to wait are not used: they miss what is cancelled while it waits,
-or never return. Beside the logs, in q/<name of the log>/, each submitted array has a folder:
+A queue is an object as `Queue` describes. Its own ways to wait are not used: they miss what is cancelled while it
+waits, or never return. Beside the logs, in q/<name of the log>/, each submitted array has a folder:
 
     NAME.sh     the script that the queue runs; NAME is the job's name in the queue, never used twice
     job.json    the command, the log, the numbers of the tasks: index 1..n of the array is a place in that list
@@ -59,8 +59,8 @@ class QueueSilent(Exception):
 class State:
     """What a queue says of a task that it has not ended yet.
 
-    kind: 'waiting', 'running', 'blocked' (it waits until a person mends something: said once, and waited for) or 'never'
-    (it can never run: the job fails). reason: the queue's own words, for the last two.
+    kind: 'waiting', 'running', 'blocked' (it waits until a person mends something: said once, and waited for) or
+    'never' (it can never run: the job fails). reason: the queue's own words, for the last two.
     """
 
     kind: str
@@ -72,14 +72,14 @@ class Queue(Protocol):
 
     name: str  # messages begin with it; the site's options are in conf/<name>.conf
     index_variable: str  # the environment variable that holds the index
-    # The signals that reach the script alone and not its children, before the queue kills: they are passed on as SIGTERM.
+    # The signals that reach the script alone, not its children, before the queue kills: they are passed on as SIGTERM.
     signals_for_script: tuple[str, ...]
 
     def submit(self, script: Path, num_tasks: int, job: Job) -> str:
         """Submit one array under the name script.stem, with standard output in script.parent/out/<index>; its id.
 
-        InputError with the queue's own words when it refuses. After QueueSilent it is called again with the same script:
-        an array that was accepted all the same must not be submitted twice (`find` tells).
+        InputError with the queue's own words when it refuses. After QueueSilent it is called again with the same
+        script: an array that was accepted all the same must not be submitted twice (`find` tells).
         """
 
     def find(self, name: str) -> list[str]:
@@ -109,13 +109,13 @@ class Array:
     tasks: list[int]
     id: str = ""
     open: set[int] = field(default_factory=set)
+    stuck: bool = False  # it holds tasks that can never run
     markers: dict[int, dict[str, Any]] = field(default_factory=dict)  # of open indices that the queue's word may change
     missing_since: dict[int, float] = field(default_factory=dict)  # by time.monotonic()
 
     def new_markers(self) -> dict[int, dict[str, Any]]:
         """The markers that came since the last call."""
-        names = os.listdir(self.folder / "done")
-        indices = [int(name) for name in names if name.isdigit()]
+        indices = [int(path.name) for path in (self.folder / "done").iterdir() if path.name.isdigit()]
         fresh = [index for index in indices if index in self.open and index not in self.markers]
         return {index: json.loads((self.folder / "done" / str(index)).read_text()) for index in sorted(fresh)}
 
@@ -172,18 +172,17 @@ class Follower:
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """Hold the lock of this job: its logs belong to one call at a time."""
+        """Hold the lock of this job: its logs belong to one call at a time. (Not on file systems without locks.)"""
         self.spool.mkdir(parents=True, exist_ok=True)
         with (self.spool / "lock").open("a+") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 lock.seek(0)
-                raise InputError(
-                    f"{self.job.log}: another call runs this very job ({lock.read().strip()}); wait for it, or end it"
-                ) from None
+                holder = lock.read().strip()
+                raise InputError(f"{self.job.log}: {holder} runs this very job; wait for it, or end it") from None
             except OSError:
-                pass  # a file system without locks
+                pass
             lock.truncate(0)
             lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
             lock.flush()
@@ -207,7 +206,7 @@ class Follower:
     # Submission
 
     def submit(self) -> None:
-        """Submit the tasks that wait: at once, in arrays as large as the site allows; one by one under --max-jobs-run."""
+        """Submit the tasks that wait, in arrays as large as the site allows: all at once, or one by one for a limit."""
         while self.todo and not self.interrupted_by:
             if self.job.max_jobs_run and any(array.open for array in self.arrays):
                 return
@@ -232,7 +231,9 @@ class Follower:
     def name(self) -> str:
         """A name for the queue: that of the log, as far as every queue takes it."""
         stem = Path(self.spool.name).stem
-        letters = "".join(letter if letter.isalnum() or letter in "_-." else "_" for letter in stem).lstrip("0123456789.-")
+        letters = "".join(letter if letter.isalnum() or letter in "_-." else "_" for letter in stem).lstrip(
+            "0123456789.-"
+        )
         return letters[:40] or "job"
 
     def write_array(self, array: Array) -> None:
@@ -240,8 +241,7 @@ class Follower:
         for name in ("done", "out"):
             (array.folder / name).mkdir(parents=True)
         for task in array.tasks:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self.job.log_of(task))  # a log that exists is of this call
+            Path(self.job.log_of(task)).unlink(missing_ok=True)  # a log that exists is of this call
         job = {
             "engine": self.queue.name,
             "log": self.job.log,
@@ -282,8 +282,8 @@ class Follower:
                 continue
             for index, marker in array.new_markers().items():
                 news = True
-                # What a signal has ended may have been cancelled, or be over its time: the queue tells, when it has gone.
-                if marker["signalled"] and marker["status"]:
+                # What a signal has ended may have been cancelled, or have taken too much: the queue will know.
+                if marker["status"] and (marker["signalled"] or marker["exit_code"] == -signal.SIGKILL):
                     array.markers[index] = marker
                     self.next_question = min(self.next_question, time.monotonic() + 0.5)
                 else:
@@ -299,6 +299,7 @@ class Follower:
         self.states = states
         self.look_for_markers()  # those written between the last look and the queue's answer
         for array in arrays:
+            blocked: Counter[str] = Counter()
             for index in sorted(array.open):
                 state = states.get((array.id, index))
                 if state is None:
@@ -306,10 +307,14 @@ class Follower:
                     continue
                 array.missing_since.pop(index, None)
                 if state.kind == "never":
-                    reason = f": it can never run ({self.queue.name} says: {state.reason})"
-                    self.fail(array, index, 1, reason)
+                    array.stuck = True
+                    self.fail(array, index, 1, f": it can never run: {state.reason}")
                 elif state.kind == "blocked":
-                    self.say_once(f"{self.job.name_of(array.tasks[index - 1])} waits: {state.reason} ({array.id})")
+                    blocked[state.reason] += 1
+            for reason, count in blocked.items():
+                if reason not in self.said:
+                    self.said.add(reason)
+                    self.say(f"{count} of the {len(array.tasks)} tasks of job {array.id} are waiting: {reason}")
 
     def settle_gone(self, array: Array, index: int) -> None:
         """The outcome of a task that the queue has ended: with a marker, without one, or not known yet."""
@@ -357,15 +362,15 @@ class Follower:
         array.open.discard(index)
         task = array.tasks[index - 1]
         output = str(array.folder / "out" / str(index))
-        self.failures.append(Failure(self.job.name_of(task), status, self.job.log_of(task), reason, output))
+        self.failures.append(Failure(task, self.job.name_of(task), status, self.job.log_of(task), reason, output))
 
     # The end
 
     def stop(self) -> tuple[int, int]:
         """Cancel what is left; how many tasks were stopped, and how many had not begun."""
-        arrays = [array for array in self.arrays if array.open]
+        arrays = [array for array in self.arrays if array.open or array.stuck]
         left = [(array, index) for array in arrays for index in array.open]
-        running = sum(os.path.exists(self.job.log_of(array.tasks[index - 1])) for array, index in left)
+        running = sum(Path(self.job.log_of(array.tasks[index - 1])).exists() for array, index in left)
         if arrays:
             ids = [array.id for array in arrays]
             interrupted_by, self.interrupted_by = self.interrupted_by, 0
@@ -435,11 +440,6 @@ class Follower:
     def say(self, line: str) -> None:
         say(self.queue.name, line)
 
-    def say_once(self, line: str) -> None:
-        if line not in self.said:
-            self.said.add(line)
-            self.say(line)
-
     def pause(self, seconds: float) -> None:
         """Sleep, unless a signal asks to stop."""
         received = signal.sigtimedwait(self.signals, seconds)
@@ -448,7 +448,7 @@ class Follower:
 
 
 def spool_folder(job: Job) -> Path:
-    """q/<name of the log> beside the logs; where the folders of the logs differ between tasks, beside the first of these."""
+    """q/<name of the log> beside the logs, or beside their folders where each task has its own."""
     parts = Path(job.log).parts
     common = len(parts) - 1
     if job.variable:
@@ -477,8 +477,8 @@ def script_text(folder: Path, index_variable: str) -> str:
 
 def current_folder() -> str:
     """By the name that the caller's shell knows: automounters may lack the physical one on other machines."""
-    named = os.environ.get("PWD", "")
-    return named if named and os.path.exists(named) and os.path.samefile(named, os.getcwd()) else os.getcwd()
+    named, physical = Path(os.environ.get("PWD", "")), Path.cwd()
+    return str(named if named.is_absolute() and named.exists() and named.samefile(physical) else physical)
 
 
 def exported_variables(environment: Mapping[str, str]) -> Iterable[tuple[str, str]]:

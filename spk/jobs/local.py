@@ -34,7 +34,8 @@ def run(job: Job) -> int:
     runner = Runner(job)
     runner.run()
     failures = [
-        Failure(job.name_of(task.number), task.status, task.log, signal_name(task.exit_code)) for task in runner.failed
+        Failure(task.number, job.name_of(task.number), task.status, task.log, signal_name(task.exit_code))
+        for task in runner.failed
     ]
     return report("run", failures, len(runner.stopped), len(runner.waiting), runner.interrupted_by)
 

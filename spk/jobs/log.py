@@ -36,10 +36,10 @@ def close_log(log_file: int, details: str, seconds: int, threads: str) -> None:
 def keep_old_log(log: str) -> str:
     """Before a task is started again: what it said stays as LOG.1, LOG.2, ...; returns that name."""
     number = 1
-    while os.path.lexists(f"{log}.{number}"):
+    while Path(f"{log}.{number}").exists():
         number += 1
     with contextlib.suppress(FileNotFoundError):
-        os.replace(log, f"{log}.{number}")
+        Path(log).replace(f"{log}.{number}")
     return f"{log}.{number}"
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from spk.jobs.log import tail
+
+# Of so many failed tasks each has a line of its own; of the others the names.
+NUM_DESCRIBED = 5
 
 
 @dataclass(frozen=True)
 class Failure:
     """A task that failed for good. `reason` is what is known beside the status, as ' (SIGKILL)'."""
 
+    task: int
     name: str
     status: int
     log: str
@@ -29,22 +33,34 @@ def say(engine: str, line: str) -> None:
 def report(engine: str, failures: Sequence[Failure], num_stopped: int, num_waiting: int, interrupted_by: int) -> int:
     """Say what went wrong, if anything did; the exit status of the job."""
     counts = f"{num_stopped} stopped, {num_waiting} not begun"
-    for failure in failures:
-        where = f"its log: {failure.log}" if os.path.exists(failure.log) else "it has no log: it did not begin"
+    for failure in failures[:NUM_DESCRIBED]:
+        where = f"its log: {failure.log}" if Path(failure.log).exists() else "it has no log: it did not begin"
         say(engine, f"{failure.name} failed with status {failure.status}{failure.reason}; {where}")
+    if others := failures[NUM_DESCRIBED:]:
+        say(engine, f"{len(others)} more failed: tasks {ranges(failure.task for failure in others)}")
     if failures:
-        first = failures[0]
-        shown = [path for path in (first.log, first.queue_output) if path and os.path.exists(path)]
-        shown = [path for path in shown if os.path.getsize(path)]
+        files = [Path(name) for name in (failures[0].log, failures[0].queue_output) if name]
+        shown = [file for file in files if file.exists() and file.stat().st_size]
         say(engine, counts + (f"; the end of {shown[0]}:" if shown else ""))
-        for place, path in enumerate(shown):
+        for place, file in enumerate(shown):
             if place:
-                say(engine, f"and of {path}:")
-            print(tail(path), file=sys.stderr, flush=True)
+                say(engine, f"and the end of {file}:")
+            print(tail(file), file=sys.stderr, flush=True)
     if interrupted_by:
         say(engine, f"ended by {signal.Signals(interrupted_by).name}; {counts}")
         return 128 + interrupted_by
     return failures[0].status if failures else 0
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """'2-4, 9' for 4, 2, 3, 9."""
+    spans: list[list[int]] = []
+    for number in sorted(numbers):
+        if spans and number == spans[-1][1] + 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in spans)
 
 
 def say_again(engine: str, name: str, status: int, reason: str, again: str, log: str) -> None:

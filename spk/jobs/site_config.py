@@ -87,5 +87,8 @@ def site_config(engine: str, built_in: str, path: str | None = None) -> SiteConf
         raise InputError(f"{file}: {getattr(error, 'strerror', None) or 'not a text file'}") from None
     site = parse_site_config(text, str(file))
     return SiteConfig(
-        str(file), site.command or config.command, {**config.options, **site.options}, {**config.defaults, **site.defaults}
+        str(file),
+        site.command or config.command,
+        {**config.options, **site.options},
+        {**config.defaults, **site.defaults},
     )

@@ -36,7 +36,9 @@ NEVER = re.compile(
     r"BadConstraints|PartitionTimeLimit|PartitionNodeLimit|Invalid(Account|QOS)|(Account|QOS)NotAllowed"
     r"|DependencyNeverSatisfied|PerJob|MaxMemPerLimit|QOSMin"
 )
-BLOCKED = re.compile(r"ReqNodeNotAvail|DOWN|DRAINED|NodeDown|Partition(Down|Inactive)|JobHeld|held|Reservation", re.IGNORECASE)
+BLOCKED = re.compile(
+    r"ReqNodeNotAvail|DOWN|DRAINED|NodeDown|Partition(Down|Inactive)|JobHeld|held|Reservation", re.IGNORECASE
+)
 GONE = {
     "CANCELLED": f"{CANCELLED} by scancel or an administrator",
     "DEADLINE": f"{OVER_TIME} (DEADLINE)",
@@ -46,6 +48,9 @@ GONE = {
     "NODE_FAIL": "its node failed (NODE_FAIL)",
     "BOOT_FAIL": "its node did not start (BOOT_FAIL)",
 }
+# Memory is not always watched by what sets OUT_OF_MEMORY (JobAcctGatherParams=OverMemoryKill does not).
+MEMORY = re.compile(r"exceeded memory limit|exceeded job memory|oom[-_ ]kill", re.IGNORECASE)
+NO_INDEX = "4294967294"  # Slurm's word for "none"
 # How long before its time limit a task with --requeue is told to stop.
 WARNING_SECONDS = 60
 
@@ -66,6 +71,7 @@ class Slurm:
     def __init__(self, config: SiteConfig) -> None:
         self.config = config
         self.tried: set[Path] = set()
+        self.outputs: dict[str, Path] = {}  # by id, the folder of what Slurm itself writes of each task
         self.most = 0
 
     def submit(self, script: Path, num_tasks: int, job: Job) -> str:
@@ -86,7 +92,9 @@ class Slurm:
         done = tool([*words, str(script.absolute())], timeout=120)
         if done.returncode != 0:
             raise InputError(f"{words[0]} refused the job: {said(done)}")
-        return done.stdout.strip().splitlines()[-1].partition(";")[0]
+        id = done.stdout.strip().splitlines()[-1].partition(";")[0]
+        self.outputs[id] = script.parent / "out"
+        return id
 
     def find(self, name: str) -> list[str]:
         done = tool(["squeue", "--noheader", f"--user={os.getuid()}", f"--name={name}", "--format=%F"])
@@ -108,17 +116,33 @@ class Slurm:
         tool(["scancel", "--quiet", *ids])
 
     def why_gone(self, id: str, index: int) -> str:
-        done = tool(["scontrol", "show", "job", f"{id}_{index}"])
-        fields = dict(re.findall(r"(JobState|ExitCode)=(\S+)", done.stdout))
-        if not fields and shutil.which("sacct"):
-            done = tool(["sacct", "-n", "-X", "-P", "-j", f"{id}_{index}", "-o", "State,ExitCode"])
-            state, _, code = done.stdout.strip().partition("|")
-            fields = {"JobState": state.split(" ")[0], "ExitCode": code}
-        state, code = fields.get("JobState", ""), fields.get("ExitCode", "0:0")
+        state, code = self.recorded(id, index)
         if state in GONE:
             return GONE[state]
+        if MEMORY.search(self.output(id, index)):
+            return GONE["OUT_OF_MEMORY"]
         signum = int(code.partition(":")[2] or 0)
         return f"killed{signal_name(-signum)}" if state == "FAILED" and signum else ""
+
+    def recorded(self, id: str, index: int) -> tuple[str, str]:
+        """JobState and ExitCode ('status:signal') of a task, as long as Slurm knows them; else two empty strings."""
+        records = tool(["scontrol", "--oneliner", "show", "job", id]).stdout.splitlines()
+        fields = [dict(re.findall(r"(ArrayTaskId|JobState|ExitCode)=(\S+)", record)) for record in records]
+        # Of tasks that were cancelled while they waited there is one record for all.
+        mine = [record for record in fields if index in parse_indices(record.get("ArrayTaskId", ""))]
+        mine += [record for record in fields if record.get("ArrayTaskId") == NO_INDEX]
+        if mine:
+            return mine[0].get("JobState", ""), mine[0].get("ExitCode", "")
+        if shutil.which("sacct"):
+            done = tool(["sacct", "-n", "-X", "-P", "-j", f"{id}_{index}", "-o", "State,ExitCode"])
+            state, _, code = done.stdout.strip().partition("|")
+            return state.split(" ")[0], code  # 'CANCELLED by 1000'
+        return "", ""
+
+    def output(self, id: str, index: int) -> str:
+        """What Slurm itself wrote of a task."""
+        file = self.outputs.get(id, Path()) / str(index)
+        return file.read_text(errors="replace") if file.is_file() else ""
 
     def max_array(self) -> int:
         """MaxArraySize is one more than the greatest index."""
@@ -177,7 +201,7 @@ def parse_indices(text: str) -> Iterator[int]:
     for part in text.partition("%")[0].split(","):
         span, _, step = part.partition(":")
         first, _, last = span.partition("-")
-        if first.isdigit():
+        if first.isdigit() and first != NO_INDEX:
             yield from range(int(first), int(last or first) + 1, int(step or 1))
 
 

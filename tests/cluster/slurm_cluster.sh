@@ -121,6 +121,7 @@ case $action in
     start
     if [ -n "${3:-}" ]; then
       # In a session of its own, with nobody's output open.
+      # shellcheck disable=SC2016 # for the inner bash
       setsid bash -c 'tail --pid="$1" -f /dev/null; "$2" stop "$3"' bash "$3" "$(realpath "$0")" "$dir" \
         </dev/null >/dev/null 2>&1 &
     fi
