@@ -59,6 +59,11 @@ class Group:
         if self.size > 1:
             dist.all_reduce(x, group=self._tensors)
 
+    def copy_from_first(self, x: Tensor) -> None:
+        """Put what rank 0 holds in the place of x, a contiguous tensor without a gradient."""
+        if self.size > 1:
+            dist.broadcast(x, group=self._tensors, group_src=0)
+
     def largest(self, number: int) -> int:
         """The largest of the ranks' numbers."""
         if self.size == 1:

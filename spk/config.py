@@ -57,6 +57,7 @@ class TrainConfig:
     threads: Annotated[int, NOT_NEGATIVE] = 0  # of torch on the CPU; 0: one a core, recorded when the run starts
     workers: Annotated[int, NOT_NEGATIVE] = 0  # processes that read crops ahead
     compile: bool = False  # torch.compile
+    sync_batch_norm: bool = True  # of several processes: batch statistics are those of the whole batch, as with one
     log_every: Annotated[int, AT_LEAST_ONE] = 20  # steps
     save_every: Annotated[int, AT_LEAST_ONE] = 500  # steps
     keep_checkpoints: Annotated[int, AT_LEAST_ONE] = 3

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from spk.data.ark import FeatureReader
 from spk.data.sampler import Batch, SpeakerSampler
+from spk.data.share import WHOLE, Share
 from spk.errors import InputError
 
 
@@ -19,20 +20,31 @@ class CropDataset(Dataset):
     """`dataset[batch]` -> (features [B, L, F], labels [B], batch): one random crop of L frames of each utterance.
 
     An utterance shorter than L is repeated to that length. The crops depend on the batch alone, not on who reads it.
+    With a `share`, features are those of its crops only; labels remain the whole batch's.
     An utterance that cannot be read makes the item an InputError.
     """
 
-    def __init__(self, reader: FeatureReader, num_frames: np.ndarray, labels: np.ndarray, crop_frames: int) -> None:
+    def __init__(
+        self,
+        reader: FeatureReader,
+        num_frames: np.ndarray,
+        labels: np.ndarray,
+        crop_frames: int,
+        share: Share = WHOLE,
+    ) -> None:
         self.reader = reader
         self.num_frames = np.asarray(num_frames, dtype=np.int64)
         self.labels = torch.as_tensor(labels, dtype=torch.int64)
         self.crop_frames = crop_frames
+        self.share = share
 
     def __getitem__(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, Batch] | InputError:
+        rows = self.share.rows(len(batch.utterances))
+        utterances = batch.utterances[rows]
         try:
-            self.reader.check_num_frames(batch.utterances, self.num_frames[batch.utterances])
-            starts = draw_starts(batch, self.num_frames, self.crop_frames)
-            features = self.reader.crops(batch.utterances, starts, self.crop_frames)
+            self.reader.check_num_frames(utterances, self.num_frames[utterances])
+            starts = draw_starts(batch, self.num_frames, self.crop_frames)[rows]
+            features = self.reader.crops(utterances, starts, self.crop_frames)
         except InputError as error:
             return error
         return torch.from_numpy(features), self.labels[batch.utterances], batch

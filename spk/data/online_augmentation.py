@@ -20,11 +20,11 @@ class OnlineAugmentation(NamedTuple):
     drawing: Drawing
     probability: float  # of a crop to be augmented
 
-    def draw(self, batch: Batch, seconds: float) -> list[Augmentation | None]:
-        """One for each crop of the batch, of so many seconds: a function of the batch alone."""
+    def draw(self, batch: Batch, seconds: float, rows: slice = slice(None)) -> list[Augmentation | None]:
+        """One for each of these crops of the batch, of so many seconds: a function of the batch and the row alone."""
         drawing = dataclasses.replace(self.drawing, seed=batch.seed)
         drawn: list[Augmentation | None] = []
-        for row in range(len(batch.utterances)):
+        for row in range(len(batch.utterances))[rows]:
             crop = f"{batch.epoch} {batch.position} {row}"
             is_augmented = drawing.uniform("augmented", crop)() < self.probability
             drawn.append(drawing.draw(drawing.draw_kind(crop), crop, seconds) if is_augmented else None)

@@ -22,6 +22,7 @@ from spk.data.crops import draw_starts
 from spk.data.features import Source
 from spk.data.online_augmentation import OnlineAugmentation
 from spk.data.sampler import Batch
+from spk.data.share import WHOLE, Share
 from spk.errors import InputError
 
 # How far torchaudio's resampling reaches, in samples of the lower rate: its default lowpass_filter_width over rolloff,
@@ -243,24 +244,34 @@ def errors_name(entry: str, utterances: Sequence[str], index: int) -> Iterator[N
 class WaveCropDataset(Dataset):
     """`dataset[batch]` -> (WaveCrops, labels [B], batch): where a CropDataset cuts, but samples, and augmented.
 
+    With a `share`, crops are its only; labels remain the whole batch's.
     A recording that cannot be read makes the item an InputError.
     """
 
     def __init__(
-        self, reader: WaveReader, labels: np.ndarray, crop_frames: int, augmentation: OnlineAugmentation | None = None
+        self,
+        reader: WaveReader,
+        labels: np.ndarray,
+        crop_frames: int,
+        augmentation: OnlineAugmentation | None = None,
+        share: Share = WHOLE,
     ) -> None:
         self.reader = reader
         self.labels = torch.as_tensor(labels, dtype=torch.int64)
         self.crop_frames = crop_frames
         self.augmentation = augmentation
+        self.share = share
         begin, end = reader.framing.stretch(0, crop_frames)
         self.crop_seconds = (end - begin) / reader.framing.sample_rate
 
     def __getitem__(self, batch: Batch) -> tuple[WaveCrops, Tensor, Batch] | InputError:
-        starts = draw_starts(batch, self.reader.num_frames, self.crop_frames)
-        augmentations = self.augmentation.draw(batch, self.crop_seconds) if self.augmentation is not None else None
+        rows = self.share.rows(len(batch.utterances))
+        starts = draw_starts(batch, self.reader.num_frames, self.crop_frames)[rows]
+        augmentations = None
+        if self.augmentation is not None:
+            augmentations = self.augmentation.draw(batch, self.crop_seconds, rows)
         try:
-            crops = self.reader.crops(batch.utterances, starts, self.crop_frames, augmentations)
+            crops = self.reader.crops(batch.utterances[rows], starts, self.crop_frames, augmentations)
         except InputError as error:
             return error
         return crops, self.labels[batch.utterances], batch

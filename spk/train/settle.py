@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from spk.config import SystemConfig
+from spk.train.parallel import processes_of_this_machine
 
 
 def settle(config: SystemConfig, begun: Mapping[str, Any] | None, device: torch.device) -> None:
@@ -17,9 +18,14 @@ def settle(config: SystemConfig, begun: Mapping[str, Any] | None, device: torch.
     Of batch.size auto only what is recorded: to find it takes the network (`batch_size.py`).
     """
     if config.train.threads == 0:
-        config.train.threads = begun["train"]["threads"] if begun else len(os.sched_getaffinity(0))
+        config.train.threads = begun["train"]["threads"] if begun else default_threads()
     if config.train.precision == "auto":
         by_device = "bfloat16" if device.type == "cuda" else "float32"
         config.train.precision = begun["train"]["precision"] if begun else by_device
     if config.batch.size == "auto" and begun:
         config.batch.size = begun["batch"]["size"]
+
+
+def default_threads() -> int:
+    """One a core, shared out to the processes that train here together."""
+    return max(1, len(os.sched_getaffinity(0)) // processes_of_this_machine())

@@ -6,7 +6,6 @@ import contextlib
 import functools
 import logging
 import math
-import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,10 +17,12 @@ from torch import Tensor, nn
 
 from spk.backend import BACKENDS
 from spk.backend.registry import backend_while_training
+from spk.collectives import ALONE, Group
 from spk.config import EvaluationConfig, SystemConfig, numbers_of
 from spk.data.crops import CropDataset, load_batches
 from spk.data.files import whole_file
 from spk.data.sampler import Batch, SpeakerSampler
+from spk.data.share import Share
 from spk.data.torch_files import load, save
 from spk.embed.embeddings import embed
 from spk.embed.model import save_model
@@ -30,9 +31,13 @@ from spk.feats.spec_augment import SpecAugment
 from spk.losses.loss import Loss
 from spk.metrics.eer import eer
 from spk.nets.embedder import Embedder
+from spk.nets.sync_batch_norm import synchronize_batch_norms
+from spk.out_of_memory import lower_when_out_of_memory
+from spk.train.changed import go_on_with_changes, is_changed
 from spk.train.checkpoint import RandomState, load_latest, save_checkpoint
 from spk.train.logbook import Logbook
 from spk.train.optimizers import OPTIMIZERS
+from spk.train.parallel import StopSignal, add_up_gradients, copy_state_from_first, end_together, together
 from spk.train.schedules import SCHEDULES
 from spk.train.step import forward_backward, place
 from spk.train.training_data import Utterances
@@ -51,7 +56,11 @@ class Terminated(Exception):
 
 
 class Trainer:
-    """Fit one embedder with one loss. Parts are built outside and handed in; `state_dict` names all that is saved."""
+    """Fit one embedder with one loss. Parts are built outside and handed in; `state_dict` names all that is saved.
+
+    In a group of processes each embeds its share of the batch, and all compute the loss of all of it. Only the first
+    writes and validates. What is saved does not depend on how many there are.
+    """
 
     def __init__(
         self,
@@ -61,8 +70,9 @@ class Trainer:
         loss: Loss,
         training: Utterances,
         validation: Utterances | None,
+        augmentation: OnlineAugmentation | None,
         device: torch.device,
-        augmentation: OnlineAugmentation | None = None,
+        group: Group = ALONE,
     ) -> None:
         if config.batch.crop_frames < embedder.min_frames:
             raise InputError(
@@ -75,9 +85,18 @@ class Trainer:
                 f"evaluation.crop_frames: {evaluation.crop_frames}, but {config.network['name']} needs crops of "
                 f"{embedder.min_frames} frames or more"
             )
+        if config.batch.num_speakers < group.size:
+            raise InputError(
+                f"batch.size: {config.batch.size} is {config.batch.num_speakers} speakers, which {group.size} "
+                "processes cannot share: each takes whole speakers; use fewer processes or a larger batch.size"
+            )
         self.config = config
         self.exp_dir = exp_dir
         self.device = device
+        self.group = group
+        self.share = Share(group.rank, group.size, config.batch.utterances_per_speaker)
+        if group.size > 1 and config.train.sync_batch_norm:
+            synchronize_batch_norms(embedder, group)
         self.embedder = place(embedder, device)
         self.loss = loss.to(device)
         self.training, self.validation = training, validation
@@ -107,6 +126,7 @@ class Trainer:
         self.random = RandomState()
         # torch.compile keeps the module's own parameters, so what is saved does not depend on it.
         self.forward = torch.compile(self.embedder) if config.train.compile else self.embedder
+        self.when_resumed: Callable[[int], None] = lambda step: None  # called with the step where a run goes on
         self.step = 0
         self.best_eer, self.best_step = math.inf, 0
         self.loss_sum, self.loss_count = 0.0, 0  # since the last logged step
@@ -116,12 +136,12 @@ class Trainer:
         """What reads the crops of a batch, and what makes features on the device of what it has read."""
         training, crop_frames = self.training, self.config.batch.crop_frames
         if not self.config.online:
-            dataset = CropDataset(training.reader, training.num_frames, training.labels, crop_frames)
+            dataset = CropDataset(training.reader, training.num_frames, training.labels, crop_frames, self.share)
             return dataset, lambda features: features.to(self.device, non_blocking=True)
         from spk.data.wave_crops import WaveCropDataset
         from spk.train.wave_features import CropFeatures
 
-        dataset = WaveCropDataset(training.reader, training.labels, crop_frames, augmentation)
+        dataset = WaveCropDataset(training.reader, training.labels, crop_frames, augmentation, self.share)
         return dataset, CropFeatures(training.reader.framing, self.device)
 
     def refuse_ramps_past_the_end(self) -> None:
@@ -139,6 +159,7 @@ class Trainer:
     def state_dict(self) -> dict[str, Any]:
         return {
             "step": self.step,
+            "config": self.config.as_dict(),
             "embedder": self.embedder.state_dict(),
             "loss": self.loss.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -150,50 +171,62 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name in ("embedder", "loss", "optimizer", "schedule", "sampler", "random"):
-            getattr(self, name).load_state_dict(state[name])
+        """Go on from a checkpoint, also from one of a config that differed in what a checkpoint can go on with."""
         self.step = state["step"]
+        if is_changed(self, state):
+            go_on_with_changes(self, state)
+        else:
+            for name in ("embedder", "loss", "optimizer", "schedule", "sampler"):
+                getattr(self, name).load_state_dict(state[name])
+        self.random.load_state_dict(state["random"])
         self.best_eer, self.best_step = state["best"]["eer"], state["best"]["step"]
         self.loss_sum, self.loss_count = state["logged"]["sum"], state["logged"]["count"]
 
     def save(self) -> None:
+        if self.group.rank > 0:
+            return
         save_checkpoint(self.exp_dir / "checkpoints", self.step, self.state_dict(), self.config.train.keep_checkpoints)
 
     # The run.
 
     def fit(self) -> None:
         """Train to the end, or from the newest checkpoint to the end; then write final.pt."""
-        state = load_latest(self.exp_dir / "checkpoints")
+        with StopSignal().caught() as stop:
+            self.begin()
+            batches = load_batches(
+                self.dataset, self.sampler, workers=self.config.train.workers, pin_memory=self.device.type == "cuda"
+            )
+            with contextlib.closing(self.logbook) if self.logbook else contextlib.nullcontext():
+                self.last_time, self.last_step = time.monotonic(), self.step
+                while self.step < self.total_steps:
+                    with self.out_of_memory_says_what_to_lower():
+                        self.train_step(batches)
+                    self.after_step()
+                    if self.group.any_rank(bool(stop)):
+                        self.save()
+                        raise Terminated(f"stopped at step {self.step}; start again to go on")
+        if self.group.rank == 0:
+            self.finish()
+
+    def begin(self) -> None:
+        """Where the newest checkpoint stops, or at the start, on all processes alike; and the logbook of the first."""
+        is_first = self.group.rank == 0
+        state = together(self.group, lambda: load_latest(self.exp_dir / "checkpoints") if is_first else None)
+        state = self.group.broadcast_object(state)
         if state is not None:
-            self.load_state_dict(state)
+            together(self.group, lambda: self.load_state_dict(state))
             log.info("going on from step %d of %d", self.step, self.total_steps)
+        if is_first:
+            self.when_resumed(self.step)
+        copy_state_from_first(self.group, [*self.embedder.state_dict().values(), *self.loss.state_dict().values()])
         self.announce()
-        columns = [
-            "epoch",
-            "loss",
-            "lr",
-            "gradient_norm",
-            *self.config.curriculum,
-            "crops_per_second",
-            "validation_eer",
-        ]
-        self.logbook = Logbook(self.exp_dir, columns, self.step, self.total_steps)
-        batches = load_batches(
-            self.dataset, self.sampler, workers=self.config.train.workers, pin_memory=self.device.type == "cuda"
-        )
-        with contextlib.closing(self.logbook), self.stop_signal() as stop:
-            self.last_time, self.last_step = time.monotonic(), self.step
-            while self.step < self.total_steps:
-                self.train_step(batches)
-                self.after_step()
-                if stop:
-                    self.save()
-                    raise Terminated(f"stopped at step {self.step}; start again to go on")
-        self.finish()
+        columns = ["epoch", "loss", "lr", "gradient_norm", *self.config.curriculum, "crops_per_second"]
+        columns.append("validation_eer")
+        self.logbook = Logbook(self.exp_dir, columns, self.step, self.total_steps) if is_first else None
 
     def train_step(self, batches: Iterator[tuple[Any, Tensor, Batch]]) -> None:
         """One batch: crops, forward, loss in float32, backward, update."""
-        crops, labels, batch = next(batches)
+        crops, labels, batch = together(self.group, lambda: next(batches))
         self.curriculum_now = self.curriculum_values()
         for name, value in self.curriculum_now.items():
             set_number(self.loss, name, value)
@@ -204,7 +237,9 @@ class Trainer:
         forward = self.forward
         if self.spec_augment is not None:
             forward = functools.partial(forward, masked_NTF=self.draw_masks(batch, features))
-        loss = forward_backward(forward, self.loss, features, labels, self.config.train.precision)
+        counts = self.share.counts(len(labels))
+        loss = forward_backward(forward, self.loss, features, labels, self.config.train.precision, self.group, counts)
+        add_up_gradients(self.group, self.embedder.parameters(), self.loss.parameters())
         limit = self.config.train.gradient_clip or math.inf
         self.gradient_norm = nn.utils.clip_grad_norm_(self.parameters, limit)
         loss_value = loss.item()
@@ -219,19 +254,23 @@ class Trainer:
 
     def draw_masks(self, batch: Batch, features: Tensor) -> Tensor:
         """bool [N, T, F] on the device: a function of the batch, so that a resumed run draws the same."""
-        in_time, in_frequency = self.spec_augment.draw(batch.random(MASKS), *features.shape)
-        return in_time.to(self.device, non_blocking=True) | in_frequency.to(self.device, non_blocking=True)
+        num_crops = len(batch.utterances)
+        masked = self.spec_augment.draw(batch.random(MASKS), num_crops, *features.shape[1:])
+        rows = self.share.rows(num_crops)
+        in_time, in_frequency = (mask[rows].to(self.device, non_blocking=True) for mask in masked)
+        return in_time | in_frequency
 
     def after_step(self) -> None:
         """Log, validate and save when it is time; the last step is always validated and saved."""
         train, validation = self.config.train, self.config.validation
         is_last = self.step == self.total_steps
-        self.logbook.advance(self.step)
-        values = {}
-        if self.validation is not None and (self.step % validation.every == 0 or is_last):
-            values["validation_eer"] = self.validate()
-        if self.step % train.log_every == 0 or values or is_last:
-            self.logbook.record(self.step, **self.logged_values(), **values)
+        if self.logbook is not None:
+            self.logbook.advance(self.step)
+            values = {}
+            if self.validation is not None and (self.step % validation.every == 0 or is_last):
+                values["validation_eer"] = self.validate()
+            if self.step % train.log_every == 0 or values or is_last:
+                self.logbook.record(self.step, **self.logged_values(), **values)
         if self.step % train.save_every == 0 or is_last:
             self.save()
 
@@ -310,7 +349,7 @@ class Trainer:
                 len(sampler.left_out_speakers),
             )
         log.info(
-            "%d steps of %d x %d crops of %d frames, %d steps an epoch; %d parameters; %s on %s, %d threads",
+            "%d steps of %d x %d crops of %d frames, %d steps an epoch; %d parameters; %s on %s, %d threads%s",
             self.total_steps,
             batch.num_speakers,
             batch.utterances_per_speaker,
@@ -320,26 +359,27 @@ class Trainer:
             self.config.train.precision,
             self.device,
             torch.get_num_threads(),
+            f" in each of {self.group.size} processes" if self.group.size > 1 else "",
         )
 
     def stop_not_finite(self, what: str, value: float, batch: Batch) -> None:
+        """End all processes: sums over processes are alike on each."""
         path = self.exp_dir / f"not_finite_step_{self.step + 1}.txt"
-        with whole_file(path) as file:
-            file.writelines(f"{self.training.reader.utterances[index]}\n" for index in batch.utterances)
-        raise InputError(
+        if self.group.rank == 0:
+            with whole_file(path) as file:
+                file.writelines(f"{self.training.reader.utterances[index]}\n" for index in batch.utterances)
+        error = InputError(
             f"the {what} is {value} at step {self.step + 1}; the batch's utterances are in {path}; "
             "lower optimizer.lr, set train.gradient_clip, or look at these utterances' features"
         )
+        end_together(self.group, error)
 
-    @contextlib.contextmanager
-    def stop_signal(self) -> Iterator[list[int]]:
-        """SIGTERM (a time limit, a preemption) fills the list; the loop then saves and stops after its step."""
-        received: list[int] = []
-        previous = signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
-        try:
-            yield received
-        finally:
-            signal.signal(signal.SIGTERM, previous)
+    def out_of_memory_says_what_to_lower(self) -> contextlib.AbstractContextManager[None]:
+        batch = self.config.batch
+        more = "more GPUs (--ngpu)" if self.device.type == "cuda" else "a machine with more memory"
+        return lower_when_out_of_memory(
+            f"lower batch.size ({batch.size}) or batch.crop_frames ({batch.crop_frames}), or use {more}"
+        )
 
 
 def set_number(loss: Loss, name: str, value: float) -> None:

@@ -1,0 +1,119 @@
+"""Start a module in several processes on this machine with torchrun, and end with their status.
+
+Usage: python3 -m spk.bin.launch --nproc N [--nnodes M] MODULE [ARGUMENT ...]
+With --nnodes it is started once on each of M machines; SPK_NODE_RANK (0 to M - 1), SPK_MASTER (the host of machine 0)
+and SPK_MASTER_PORT in the environment say which one this is. Exit status: 0 when all processes ended well; 143 when
+they were stopped by SIGTERM and saved their state; else that of the process that failed first (128 + n when signal n
+ended it). torchrun itself ends with 1 whatever happened, after a page about it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spk.bin.command import argument_parser, command
+from spk.errors import InputError
+
+if TYPE_CHECKING:
+    from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
+
+STOPPED = 128 + signal.SIGTERM
+
+
+@command
+def main() -> None:
+    parser = argument_parser("launch", __doc__)
+    parser.add_argument("--nproc", type=int, required=True)
+    parser.add_argument("--nnodes", type=int, default=1)
+    parser.add_argument("module")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER)
+    options = parser.parse_args()
+    sys.exit(launch(options.nproc, options.nnodes, options.module, options.arguments))
+
+
+def launch(nproc: int, nnodes: int, module: str, arguments: list[str]) -> int:
+    """The status of the processes together."""
+    import logging
+
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.run import parse_args, run
+
+    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)  # the processes say what is wrong
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # as torchrun, which says so; train.threads has the last word
+    given = [*where(nnodes), "--nproc-per-node", str(nproc), "--monitor-interval", "0.2"]
+    given += ["--signals-to-handle", "SIGINT,SIGHUP,SIGQUIT", "--module", module]
+    try:
+        with Forwarded():
+            run(parse_args([*given, *arguments]))
+    except ChildFailedError as failed:
+        return status_of(failed.failures)
+    except SignalException as stopped:
+        return 128 + stopped.sigval
+    return 0
+
+
+def where(nnodes: int) -> list[str]:
+    """torchrun's options for how the machines find one another. InputError where the environment does not say."""
+    if nnodes == 1:
+        return ["--standalone", "--local-addr", "127.0.0.1"]
+    names = ("SPK_NODE_RANK", "SPK_MASTER", "SPK_MASTER_PORT")
+    if missing := [name for name in names if not os.environ.get(name)]:
+        raise InputError(
+            f"--nnodes {nnodes}: {', '.join(missing)} not in the environment; an engine that starts jobs on several "
+            "machines sets it (--cmd slurm), or set it on each machine by hand"
+        )
+    rank, host, port = (os.environ[name] for name in names)
+    return ["--nnodes", str(nnodes), "--node-rank", rank, "--master-addr", host, "--master-port", port]
+
+
+class Forwarded:
+    """SIGTERM goes on to the processes, which save and end; torchrun would give them 30 s to do so, and kill them."""
+
+    def __enter__(self) -> Forwarded:
+        # torchrun takes the handlers of signals that it is told of; of SIGTERM it is not told.
+        self.previous = signal.signal(signal.SIGTERM, self.forward)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        signal.signal(signal.SIGTERM, self.previous)
+
+    def forward(self, number: int, frame: object) -> None:
+        children = list(children_of_this_process())
+        for child in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, number)
+        if not children:
+            sys.exit(STOPPED)
+
+
+def children_of_this_process() -> Iterator[int]:
+    for path in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            yield from map(int, path.read_text().split())
+
+
+def status_of(failures: Mapping[int, ProcessFailure]) -> int:
+    """That of the process that failed first; one that a signal ended is named, as it could not say so itself."""
+    codes = {rank: failure.exitcode for rank, failure in failures.items()}
+    if all(code in (STOPPED, -signal.SIGTERM) for code in codes.values()):
+        return STOPPED
+    # Processes that were waiting for a dead one are ended by torchrun; they come behind it.
+    rank, code = next((rank, code) for rank, code in codes.items() if code not in (STOPPED, -signal.SIGTERM))
+    if code > 0:
+        return code
+    name = signal.Signals(-code).name
+    print(f"train: error: rank {rank} on {socket.gethostname()} was ended by {name}", file=sys.stderr)
+    return 128 - code
+
+
+if __name__ == "__main__":
+    main()
