@@ -13,17 +13,19 @@ import torch
 
 from spk.data.torch_files import load, save
 from spk.errors import InputError
+from spk.train.shard_files import check_row_files, remove_row_files
 
 log = logging.getLogger(__name__)
 PATTERN = re.compile(r"step-(\d+)\.pt")
 
 
 def save_checkpoint(directory: Path, step: int, state: Mapping[str, Any], keep: int) -> Path:
-    """Write step-N.pt and delete all but the last `keep`."""
+    """Write step-N.pt and delete all but the last `keep`, with their files of rows."""
     path = directory / f"step-{step:08d}.pt"
     save(path, state)
     for _, old in list_checkpoints(directory)[:-keep]:
         old.unlink()
+    remove_row_files(directory)
     return path
 
 
@@ -37,10 +39,13 @@ def load_latest(directory: Path) -> dict[str, Any] | None:
     """The newest checkpoint that can be read, or None when there is none. A damaged one is passed over, and said."""
     for stale in directory.glob(".step-*.partial"):
         stale.unlink()  # of a run that was killed while it wrote
+    remove_row_files(directory)
     found = list_checkpoints(directory)
     for _, path in reversed(found):
         try:
-            return load(path)
+            state = load(path)
+            check_row_files(directory, state)
+            return state
         except InputError as error:
             log.warning("%s; going back to the checkpoint before it", error)
     if found:
@@ -49,15 +54,15 @@ def load_latest(directory: Path) -> dict[str, Any] | None:
 
 
 class RandomState:
-    """The generators that a network may draw from: torch's (CPU and CUDA) and Python's."""
+    """The generators that a network may draw from: torch's (the CPU's and this process's GPU's) and Python's."""
 
     def state_dict(self) -> dict[str, Any]:
-        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+        cuda = [torch.cuda.get_rng_state()] if torch.cuda.is_available() else []
         return {"torch": torch.get_rng_state(), "cuda": cuda, "python": random.getstate()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         torch.set_rng_state(state["torch"])
-        if state["cuda"] and len(state["cuda"]) == torch.cuda.device_count():
-            torch.cuda.set_rng_state_all(state["cuda"])
+        if state["cuda"] and torch.cuda.is_available():
+            torch.cuda.set_rng_state(state["cuda"][0])
         version, internal, gauss = state["python"]
         random.setstate((version, tuple(internal), gauss))
