@@ -21,12 +21,13 @@
 #   --init-from EXP        another trained system, whose network this one starts from
 #   --seed N               the one seed of everything random in training
 #   --nj N                 jobs at once for features and embeddings (default 2)
-#   --ngpu N               GPUs to train on (default 0: the CPU)
+#   --ngpu N               GPUs to train on, of each machine (default 0: the CPU); the results do not depend on N
+#   --nnodes N             machines to train on (default 1)
 #   --cmd CMD              who runs all jobs (default: cmd.sh)
 set -euo pipefail
 stage=0 stop_stage=6
 corpus="" noise="" augment=false config="" data="" exp="" baseline="" init_from=""
-backends=own,lda_cosine,plda,own_as lda_dim=auto top_n=auto seed="" nj=2 ngpu=0 cmd=""
+backends=own,lda_cosine,plda,own_as lda_dim=auto top_n=auto seed="" nj=2 ngpu=0 nnodes=1 cmd=""
 overrides=()
 . "$(dirname "$0")/path.sh"
 . parse_options.sh
@@ -110,7 +111,7 @@ fi
 
 if in_stage 3 "train the network -> $exp/final.pt"; then
   need 2 "$data/$training_set/feats.scp"
-  train --cmd "$gpu_cmd" --ngpu "$ngpu" --config "$config" "${overrides[@]}" "$data/$training_set" "$exp"
+  train --cmd "$gpu_cmd" --ngpu "$ngpu" --nnodes "$nnodes" --config "$config" "${overrides[@]}" "$data/$training_set" "$exp"
 fi
 
 if in_stage 4 "embeddings -> $exp/embeddings_*; statistics of the features -> $baseline/embeddings_*"; then

@@ -32,12 +32,13 @@
 #   --stage N                   begin with this stage (default 0)
 #   --stop-stage M              end with this one (default 6)
 #   --nj N                      jobs at once for features and embeddings (default 16)
-#   --ngpu N                    GPUs to train on (default 1; 0: the CPU)
+#   --ngpu N                    GPUs to train on, of each machine (default 1; 0: the CPU); the results do not depend on N
+#   --nnodes N                  machines to train on (default 1)
 #   --cmd CMD                   who runs all jobs (default: cmd.sh)
 set -euo pipefail
 stage=0 stop_stage=6
 sitw="" eval=dev,eval overlap="" lists="" train_data="" data="" test_data="" enroll_data="" trials=""
-model="" config="" system="" exp="" init_from="" backends=own lda_dim=auto top_n=auto seed="" nj=16 ngpu=1 cmd=""
+model="" config="" system="" exp="" init_from="" backends=own lda_dim=auto top_n=auto seed="" nj=16 ngpu=1 nnodes=1 cmd=""
 overrides=()
 . "$(dirname "$0")/path.sh"
 . parse_options.sh
@@ -144,7 +145,7 @@ if [ "$model" = "$exp" ]; then check_sitw_overlap "${no_overlap[@]}" "${begun_fr
 if in_stage 3 "the network -> $model/final.pt"; then
   if [ "$model" = "$exp" ]; then
     need 2 "$train_data/utt2dur"
-    train --cmd "$gpu_cmd" --ngpu "$ngpu" --config "$config" "${overrides[@]}" "$train_data" "$exp"
+    train --cmd "$gpu_cmd" --ngpu "$ngpu" --nnodes "$nnodes" --config "$config" "${overrides[@]}" "$train_data" "$exp"
   else
     echo "already trained: $model" >&2
   fi

@@ -24,7 +24,7 @@ else
   fail "--train-data and --test-data go together"
 fi
 if [ -n "$speeds" ] && [[ ! $speeds =~ ^[0-9.]+(,[0-9.]+)*$ ]]; then fail "--speeds takes numbers with commas between, not '$speeds'"; fi
-if [[ ! $ngpu =~ ^[01]$ ]]; then fail "--ngpu takes 0 or 1, not '$ngpu'"; fi
+if [[ ! $ngpu =~ ^[0-9]+$ ]]; then fail "--ngpu takes a number of GPUs, not '$ngpu'"; fi
 sources=("$archives" "$corpus" "$train_data$test_data")
 mapfile -t sources < <(printf '%s\n' "${sources[@]}" | grep .)
 if [ ${#sources[@]} -gt 1 ]; then fail "--archives, --corpus, and --train-data with --test-data: give one of these"; fi

@@ -35,13 +35,14 @@
 #   --stage N                 begin with this stage (default 0)
 #   --stop-stage M            end with this one (default 7)
 #   --nj N                    jobs at once for decoding, features and embeddings (default 16)
-#   --ngpu N                  GPUs to train on (default 1; 0: the CPU)
+#   --ngpu N                  GPUs to train on, of each machine (default 1; 0: the CPU); the results do not depend on N
+#   --nnodes N                machines to train on (default 1)
 #   --cmd CMD                 who runs all jobs (default: cmd.sh)
 set -euo pipefail
 stage=0 stop_stage=7
 archives="" corpus="" lists="" train=vox2 eval="" storage="" data="" pipes=false checksums="" list_table=""
 train_data="" test_data="" trials="" musan="" rirs="" speeds="" num_augmented="" augment_seed=1
-config="" system="" exp="" init_from="" backends=own lda_dim=auto top_n=auto seed="" nj=16 ngpu=1 cmd=""
+config="" system="" exp="" init_from="" backends=own lda_dim=auto top_n=auto seed="" nj=16 ngpu=1 nnodes=1 cmd=""
 overrides=()
 . "$(dirname "$0")/path.sh"
 . parse_options.sh
@@ -123,7 +124,7 @@ fi
 
 if in_stage 4 "train the network -> $exp/final.pt"; then
   need 3 "$network_data/utt2dur"
-  train --cmd "$gpu_cmd" --ngpu "$ngpu" --config "$config" "${overrides[@]}" "$network_data" "$exp"
+  train --cmd "$gpu_cmd" --ngpu "$ngpu" --nnodes "$nnodes" --config "$config" "${overrides[@]}" "$network_data" "$exp"
 fi
 
 if in_stage 5 "embeddings -> $exp/embeddings_*"; then
