@@ -51,8 +51,8 @@ def step(optimizer: Optimizer, loss: Loss) -> None:
         for parameter, leaf, numbers in drawn:
             replace(optimizer, leaf, parameter)
             parameter.index_copy_(0, numbers, leaf)
-            state = optimizer.state[parameter]
             for name, value in optimizer.state.pop(leaf).items():
+                state = optimizer.state[parameter]
                 if not is_of_rows(value, leaf):
                     state[name] = value
                     continue
