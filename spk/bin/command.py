@@ -18,8 +18,8 @@ from spk.out_of_memory import is_out_of_memory, say_out_of_memory
 HINTS = {
     errno.ENOSPC: "the disk is full; free some space and run the same command again, it carries on",
     errno.EDQUOT: "the disk quota is used up; free some space and run the same command again, it carries on",
-    errno.EROFS: "the file system is read-only",
-    errno.EACCES: "permission denied",
+    errno.EROFS: "the file system is read-only; name another place",
+    errno.EACCES: "permission denied; name another place, or ask its owner for the right to read or write there",
 }
 
 

@@ -29,7 +29,7 @@ def whole_file(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO]:
         partial.replace(path)
     except BaseException as error:
         partial.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:
+        if isinstance(error, OSError) and error.filename in (None, os.fspath(partial)):
             error.filename = os.fspath(path)  # a failed write does not say to which file
         raise
 

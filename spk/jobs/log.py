@@ -19,7 +19,10 @@ def open_log(log: str, argv: Sequence[str]) -> int:
     Path(log).parent.mkdir(parents=True, exist_ok=True)
     log_file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o666)
     head = f"# {shlex.join(argv)}\n# Running on {socket.gethostname()}\n# Started at {now()}\n#\n"
-    os.write(log_file, head.encode("utf-8", "surrogateescape"))
+    try:
+        os.write(log_file, head.encode("utf-8", "surrogateescape"))
+    except OSError as error:  # which does not say of which file
+        raise OSError(error.errno, error.strerror, log) from None
     return log_file
 
 
@@ -63,6 +66,9 @@ def tail(path: str | os.PathLike[str]) -> str:
         with Path(path).open("rb") as file:
             file.seek(max(os.fstat(file.fileno()).st_size - 65536, 0))
             lines = file.read().decode("utf-8", "replace").rstrip("\n").split("\n")
+            disk = os.fstatvfs(file.fileno())
     except OSError as error:
         return f"  (unreadable: {error.strerror})"
+    if not lines[-1].startswith("# Ended") and disk.f_bavail == 0:
+        lines.append("(what came then is lost, for the disk is full)")
     return "\n".join("  " + line.rstrip("\r").rsplit("\r", 1)[-1] for line in lines[-TAIL_LINES:])

@@ -12,6 +12,13 @@ from spk.jobs.log import tail
 
 # Of so many failed tasks each has a line of its own; of the others the names.
 NUM_DESCRIBED = 5
+# What a status of a signal that nobody sent by hand mostly means.
+MEANINGS = {
+    128 + signal.SIGKILL: "SIGKILL is also what the system does when memory runs out: ask for more (--mem), run fewer at "
+    "once, or make batches smaller",
+    128 + signal.SIGBUS: "SIGBUS comes when a file is cut short while it is read, such as an archive that is made again "
+    "meanwhile: run what makes it again, then this",
+}
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,8 @@ def report(engine: str, failures: Sequence[Failure], num_stopped: int, num_waiti
         say(engine, f"{failure.name} failed with status {failure.status}{failure.reason}; {where}")
     if others := failures[NUM_DESCRIBED:]:
         say(engine, f"{len(others)} more failed: tasks {ranges(failure.task for failure in others)}")
+    for status in {failure.status for failure in failures} & MEANINGS.keys():
+        say(engine, MEANINGS[status])
     if failures:
         files = [Path(name) for name in (failures[0].log, failures[0].queue_output) if name]
         shown = [file for file in files if file.exists() and file.stat().st_size]
