@@ -14,10 +14,10 @@ from spk.jobs.log import tail
 NUM_DESCRIBED = 5
 # What a status of a signal that nobody sent by hand mostly means.
 MEANINGS = {
-    128 + signal.SIGKILL: "SIGKILL is also what the system does when memory runs out: ask for more (--mem), run fewer at "
-    "once, or make batches smaller",
-    128 + signal.SIGBUS: "SIGBUS comes when a file is cut short while it is read, such as an archive that is made again "
-    "meanwhile: run what makes it again, then this",
+    137: "SIGKILL is also what the system does when memory runs out: ask for more (--mem), run fewer tasks at once, or "
+    "make batches smaller",
+    135: "SIGBUS comes when a file is cut short while it is read, such as an archive that is made again meanwhile: run "
+    "what makes it again, then this",
 }
 
 
