@@ -57,6 +57,11 @@ class TrainConfig:
     threads: Annotated[int, NOT_NEGATIVE] = 0  # of torch on the CPU; 0: one a core, recorded when the run starts
     workers: Annotated[int, NOT_NEGATIVE] = 0  # processes that read crops ahead
     compile: bool = False  # torch.compile
+    shard_classifier: bool = (
+        False  # of several processes, each holds the classification loss's weights of a part of the speakers
+    )
+    # Of the speakers that are not in a batch, the share that its classification loss compares it with, drawn for each.
+    partial_softmax: Annotated[float, Range(above=0, most=1)] = 1.0
     sync_batch_norm: bool = True  # of several processes: batch statistics are those of the whole batch, as with one
     log_every: Annotated[int, AT_LEAST_ONE] = 20  # steps
     save_every: Annotated[int, AT_LEAST_ONE] = 500  # steps
@@ -323,6 +328,7 @@ def make_system(content: Mapping[str, Any], source: str) -> SystemConfig:
             )
         batch = checked["batch"]
         LOSSES[checked["loss"]["name"]].check_batch(batch.num_speakers, batch.utterances_per_speaker, checked["loss"])
+        check_classifier(checked["train"], batch, checked["loss"])
         checked["curriculum"] = make_curriculum(content.get("curriculum") or {}, checked["loss"])
         hints = get_type_hints(SystemConfig, include_extras=True)
         for name in ("init_from", "seed"):  # they stand outside of sections
@@ -350,6 +356,23 @@ def check_augmentation(augmentation: AugmentationConfig, online: bool, normaliza
         raise InputError(
             "augmentation.spec_augment: masks with 0, which is the mean of normalised features only; "
             "choose another normalization.name than none"
+        )
+
+
+def check_classifier(train: TrainConfig, batch: BatchConfig, loss: Mapping[str, Any]) -> None:
+    """InputError for options of classification losses with a loss that is none, or with a batch size to be found."""
+    from spk.losses import LOSSES
+
+    wanted = {"train.shard_classifier": train.shard_classifier, "train.partial_softmax": train.partial_softmax < 1}
+    for key in (key for key, is_wanted in wanted.items() if is_wanted):
+        if not LOSSES[loss["name"]].classifies(loss):
+            known = ", ".join(name for name in LOSSES if LOSSES[name].classifies(LOSSES.check("loss", name)))
+            raise InputError(
+                f"{key}: the loss {loss['name']} has no weights for each speaker; leave it out, or take one of {known}"
+            )
+    if train.shard_classifier and batch.size == "auto":
+        raise InputError(
+            "batch.size: auto is tried in one process, which train.shard_classifier divides; give a number"
         )
 
 

@@ -135,7 +135,7 @@ def run(
 
     torch.set_num_threads(config.train.threads)
     is_first = group.rank == 0
-    parts = together(group, lambda: build(config, data_dir, device, is_new))
+    parts = together(group, lambda: build(config, data_dir, device, is_new, group))
     found = {}
     if config.batch.size == "auto":
 
@@ -157,11 +157,12 @@ def run(
         sys.exit(STOPPED)
 
 
-def build(config: SystemConfig, data_dir: Path, device: torch.device, is_new: bool) -> Parts:
-    """From the config and the data alone, the same on all processes."""
+def build(config: SystemConfig, data_dir: Path, device: torch.device, is_new: bool, group: Group) -> Parts:
+    """From the config and the data alone, the same on all processes, but for the part of a sharded classifier."""
     import torch
 
     from spk.losses import LOSSES
+    from spk.losses.shard import Shard
     from spk.nets.embedder import build_embedder
     from spk.train.experiment import describe_initial
     from spk.train.initialization import initialize, read_initial
@@ -188,6 +189,7 @@ def build(config: SystemConfig, data_dir: Path, device: torch.device, is_new: bo
         embedding_dim=config.network["embedding_dim"],
         num_speakers=len(training.speakers),
         utterances_per_speaker=config.batch.utterances_per_speaker,
+        shard=Shard(len(training.speakers), group) if config.train.shard_classifier else None,
     )
     return Parts(embedder, loss, training, validation, augmentation)
 

@@ -37,7 +37,7 @@ def draw_speakers(loss: Loss, batch: Batch, share: float) -> None:
         part.drawn_C = drawn_speakers(batch, share, *part.rows)
 
 
-def step(optimizer: Optimizer, loss: Loss) -> None:
+def optimizer_step(optimizer: Optimizer, loss: Loss) -> None:
     """optimizer.step(); of parameters that a batch used some rows of, it moves these alone."""
     drawn = list(drawn_leaves(loss))
     for parameter, leaf, numbers in drawn:

@@ -17,87 +17,93 @@ from torch.optim import Optimizer
 from spk.data.files import file_digest
 from spk.data.torch_files import load, save
 from spk.errors import InputError
-from spk.losses.classifier import classifiers
+from spk.losses.classifier import Classifier, classifiers
 from spk.losses.loss import Loss
-from spk.losses.shard import Shard
 from spk.train.partial_softmax import is_of_rows
 
-State = dict[str, Any]  # of a training: at least {"loss": ..., "optimizer": ...}
+State = dict[str, Any]  # of a training: at least {"step": ..., "loss": ..., "optimizer": ...}
+Entry = dict[str, Any]  # a file of rows: its name, its first speaker and the one after its last, its digest
 
 
-def sharded_rows(loss: Loss) -> dict[str, nn.Parameter]:
-    """By name, the parameters that hold this process's speakers alone."""
+def rows_of(loss: Loss) -> dict[str, nn.Parameter]:
+    """By name, the parameters with a row for each speaker."""
     return {
-        prefix + name: row
-        for prefix, part in classifiers(loss).items()
-        if part.shard is not None
-        for name, row in part.row_parameters().items()
+        prefix + name: row for prefix, part in classifiers(loss).items() for name, row in part.row_parameters().items()
     }
+
+
+def is_sharded(loss: Loss) -> bool:
+    return any(part.shard is not None for part in classifiers(loss).values())
 
 
 def common_state(loss: Loss) -> list[Tensor]:
     """What of the loss's state is the same in all processes."""
-    own = sharded_rows(loss)
+    own = rows_of(loss) if is_sharded(loss) else {}
     return [value for name, value in loss.state_dict().items() if name not in own]
 
 
-def save_rows(directory: Path, step: int, state: State, loss: Loss, optimizer: Optimizer) -> State:
-    """Write the rows of this process to a file; returns the state without them, which names the files of all.
+def save_rows(directory: Path, state: State, loss: Loss, optimizer: Optimizer) -> tuple[State, Entry]:
+    """Write the rows of a sharded loss that this process holds; returns the state without them, and what to call them.
 
-    All processes of the shard's group call this alike. Without a shard it does nothing.
+    The checkpoint is this state with all processes' entries, in any order, under "row_files".
     """
-    rows = sharded_rows(loss)
-    if not rows:
-        return state
-    shard = shard_of(loss)
+    rows = rows_of(loss)
+    first, last = next(iter(classifiers(loss).values())).rows
     known = dict(state["optimizer"]["state"])
     content = {
         "weights": {name: state["loss"][name] for name in rows},
         "optimizer": {name: known.pop(number, {}) for name, number in numbers_of(rows, optimizer).items()},
     }
-    path = directory / f"step-{step:08d}.rows-{shard.first}-{shard.last}.pt"
+    path = directory / f"step-{state['step']:08d}.rows-{first}-{last}.pt"
     save(path, content)
-    entry = {"name": path.name, "first": shard.first, "last": shard.last, "digest": file_digest(path)}
-    return state | {
+    rest = {
         "loss": {name: value for name, value in state["loss"].items() if name not in rows},
         "optimizer": state["optimizer"] | {"state": known},
-        "row_files": shard.group.gather_objects(entry),
     }
+    return state | rest, {"name": path.name, "first": first, "last": last, "digest": file_digest(path)}
 
 
 def load_rows(directory: Path, state: State, loss: Loss, optimizer: Optimizer) -> State:
-    """The state with the rows of this process in it. InputError when files are missing, damaged or do not fit."""
-    rows = sharded_rows(loss)
-    if not rows:
+    """A checkpoint's state with the rows that this process holds in it, be they of a sharded classifier or a whole one.
+
+    InputError when files are missing, damaged or do not fit.
+    """
+    if "row_files" not in state and not is_sharded(loss):
         return state
-    shard = shard_of(loss)
-    parts = list(overlapping_parts(directory, state, shard))
+    rows = rows_of(loss)
     numbers = numbers_of(rows, optimizer)
+    part_of_all = next(iter(classifiers(loss).values()))
+    if "row_files" in state:
+        parts = list(overlapping_parts(directory, state, part_of_all))
+    else:
+        of_all = {name: state["optimizer"]["state"].get(number, {}) for name, number in numbers.items()}
+        parts = [({"weights": state["loss"], "optimizer": of_all}, slice(*part_of_all.rows))]
+    weights = {name: torch.cat([part["weights"][name][own] for part, own in parts]) for name in rows}
     known = dict(state["optimizer"]["state"])
-    for name in rows:
-        known[numbers[name]] = {
+    for name, number in numbers.items():
+        known[number] = {
             key: torch.cat([part["optimizer"][name][key][own] for part, own in parts])
             if is_of_rows(value, parts[0][0]["weights"][name])
             else value
             for key, value in parts[0][0]["optimizer"][name].items()
         }
-        if not known[numbers[name]]:  # no step was made with it
-            del known[numbers[name]]
-    weights = {name: torch.cat([part["weights"][name][own] for part, own in parts]) for name in rows}
+        if not known[number]:  # an optimiser that keeps nothing
+            del known[number]
     return state | {"loss": state["loss"] | weights, "optimizer": state["optimizer"] | {"state": known}}
 
 
-def overlapping_parts(directory: Path, state: State, shard: Shard) -> Iterator[tuple[State, slice]]:
-    """(content of a file, which of its rows are this process's), in the order of speakers."""
-    entries = sorted(state.get("row_files", []), key=lambda entry: entry["first"])
+def overlapping_parts(directory: Path, state: State, classifier: Classifier) -> Iterator[tuple[State, slice]]:
+    """(content of a file, which of its rows are the classifier's), in the order of speakers."""
+    entries = sorted(state["row_files"], key=lambda entry: entry["first"])
     ends = [0, *(entry["last"] for entry in entries)]
-    if [entry["first"] for entry in entries] != ends[:-1] or ends[-1] != shard.num_speakers:
+    if [entry["first"] for entry in entries] != ends[:-1] or ends[-1] != classifier.num_speakers:
         raise InputError(
             f"{directory}: the checkpoint of step {state['step']} has no files with the rows of all "
-            f"{shard.num_speakers} speakers; delete the directory to begin anew"
+            f"{classifier.num_speakers} speakers; delete the directory to begin anew"
         )
+    own_first, own_last = classifier.rows
     for entry in entries:
-        first, last = max(entry["first"], shard.first), min(entry["last"], shard.last)
+        first, last = max(entry["first"], own_first), min(entry["last"], own_last)
         if first < last:
             yield load(directory / entry["name"]), slice(first - entry["first"], last - entry["first"])
 
@@ -117,10 +123,6 @@ def remove_row_files(directory: Path) -> None:
     for path in directory.glob("step-*.rows-*.pt"):
         if not (directory / f"{path.name.split('.')[0]}.pt").exists():
             path.unlink()
-
-
-def shard_of(loss: Loss) -> Shard:
-    return next(part.shard for part in classifiers(loss).values() if part.shard is not None)
 
 
 def numbers_of(rows: dict[str, nn.Parameter], optimizer: Optimizer) -> dict[str, int]:

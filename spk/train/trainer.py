@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from spk.backend import BACKENDS
 from spk.backend.registry import backend_while_training
@@ -35,10 +35,13 @@ from spk.nets.sync_batch_norm import synchronize_batch_norms
 from spk.out_of_memory import lower_when_out_of_memory
 from spk.train.changed import go_on_with_changes, is_changed
 from spk.train.checkpoint import RandomState, load_latest, save_checkpoint
+from spk.train.clipping import clip_gradients, gradient_holders
 from spk.train.logbook import Logbook
 from spk.train.optimizers import OPTIMIZERS
 from spk.train.parallel import StopSignal, add_up_gradients, copy_state_from_first, end_together, together
+from spk.train.partial_softmax import draw_speakers, optimizer_step
 from spk.train.schedules import SCHEDULES
+from spk.train.shard_files import common_state, is_sharded, load_rows, save_rows
 from spk.train.step import forward_backward, place
 from spk.train.training_data import Utterances
 
@@ -172,6 +175,7 @@ class Trainer:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint, also from one of a config that differed in what a checkpoint can go on with."""
+        state = load_rows(self.exp_dir / "checkpoints", state, self.loss, self.optimizer)
         self.step = state["step"]
         if is_changed(self, state):
             go_on_with_changes(self, state)
@@ -183,9 +187,14 @@ class Trainer:
         self.loss_sum, self.loss_count = state["logged"]["sum"], state["logged"]["count"]
 
     def save(self) -> None:
-        if self.group.rank > 0:
-            return
-        save_checkpoint(self.exp_dir / "checkpoints", self.step, self.state_dict(), self.config.train.keep_checkpoints)
+        directory, is_first = self.exp_dir / "checkpoints", self.group.rank == 0
+        sharded = is_sharded(self.loss)
+        state = self.state_dict() if is_first or sharded else {}
+        if sharded:
+            state, entry = together(self.group, lambda: save_rows(directory, state, self.loss, self.optimizer))
+            state["row_files"] = self.group.gather_objects(entry)
+        if is_first:
+            save_checkpoint(directory, self.step, state, self.config.train.keep_checkpoints)
 
     # The run.
 
@@ -218,7 +227,7 @@ class Trainer:
             log.info("going on from step %d of %d", self.step, self.total_steps)
         if is_first:
             self.when_resumed(self.step)
-        copy_state_from_first(self.group, [*self.embedder.state_dict().values(), *self.loss.state_dict().values()])
+        copy_state_from_first(self.group, [*self.embedder.state_dict().values(), *common_state(self.loss)])
         self.announce()
         columns = ["epoch", "loss", "lr", "gradient_norm", *self.config.curriculum, "crops_per_second"]
         columns.append("validation_eer")
@@ -237,16 +246,19 @@ class Trainer:
         forward = self.forward
         if self.spec_augment is not None:
             forward = functools.partial(forward, masked_NTF=self.draw_masks(batch, features))
+        if self.config.train.partial_softmax < 1:
+            draw_speakers(self.loss, batch, self.config.train.partial_softmax)
         counts = self.share.counts(len(labels))
         loss = forward_backward(forward, self.loss, features, labels, self.config.train.precision, self.group, counts)
-        add_up_gradients(self.group, self.embedder.parameters(), self.loss.parameters())
+        alike, _ = gradient_holders(self.loss.parameters(), self.loss)
+        add_up_gradients(self.group, self.embedder.parameters(), alike)
         limit = self.config.train.gradient_clip or math.inf
-        self.gradient_norm = nn.utils.clip_grad_norm_(self.parameters, limit)
+        self.gradient_norm = clip_gradients(self.parameters, self.loss, limit)
         loss_value = loss.item()
         for what, value in (("loss", loss_value), ("gradient's norm", float(self.gradient_norm))):
             if not math.isfinite(value):
                 self.stop_not_finite(what, value, batch)
-        self.optimizer.step()
+        optimizer_step(self.optimizer, self.loss)
         self.schedule.step()
         self.step += 1
         self.last_batch = batch

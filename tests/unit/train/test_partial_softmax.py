@@ -15,7 +15,7 @@ from spk.losses import LOSSES
 from spk.losses.classifier import classifiers
 from spk.train.clipping import clip_gradients
 from spk.train.optimizers import OPTIMIZERS
-from spk.train.partial_softmax import draw_speakers, drawn_speakers, step
+from spk.train.partial_softmax import draw_speakers, drawn_speakers, optimizer_step
 
 C, D = 9, 4
 OPTIMISERS = [
@@ -91,7 +91,7 @@ def test_a_share_of_one_trains_as_without_draws(name, optimizer):
                 draw_speakers(loss, batch_at(position), 1.0)
             value, _ = worked_out(loss, position)
             norm = clip_gradients(list(loss.parameters()), loss, 0.1)
-            step(one, loss)
+            optimizer_step(one, loss)
             results.append((value, norm))
         assert_close(results[1], results[0])
     for expected, parameter in zip(whole.parameters(), partial.parameters(), strict=True):
@@ -120,7 +120,7 @@ def test_sgd_moves_each_row_as_if_it_were_a_parameter_with_a_gradient_in_its_own
             for number, gradient in zip(drawn.numbers_K.tolist(), leaf.grad, strict=True):
                 some[number].grad = gradient.clone()
         one_by_one.step()
-        step(ours, loss)
+        optimizer_step(ours, loss)
         for some, parameter in zip(rows, loss.parameters(), strict=True):
             assert_close(parameter.detach(), torch.stack(some).detach())
     assert left_out > 0
@@ -138,7 +138,7 @@ def test_adam_moves_drawn_rows_by_its_equations_and_no_others():
         draw_speakers(loss, batch_at(position), 0.3)
         worked_out(loss, position)
         numbers, gradient = loss.drawn_rows.numbers_K.numpy(), loss.drawn_rows.leaves[0].grad.double().numpy()
-        step(optimizer, loss)
+        optimizer_step(optimizer, loss)
         gradient = gradient + 0.1 * weight[numbers]
         first[numbers] = 0.9 * first[numbers] + 0.1 * gradient
         second[numbers] = 0.999 * second[numbers] + 0.001 * gradient**2
@@ -155,7 +155,7 @@ def test_a_state_with_drawn_rows_is_saved_and_loaded_as_any_other():
     for position in range(3):
         draw_speakers(loss, batch_at(position), 0.3)
         worked_out(loss, position)
-        step(optimizer, loss)
+        optimizer_step(optimizer, loss)
     again = built("softmax")
     again.load_state_dict(loss.state_dict())
     other = OPTIMIZERS.build("optimizer", section, parameters=again.parameters())
@@ -163,6 +163,6 @@ def test_a_state_with_drawn_rows_is_saved_and_loaded_as_any_other():
     for one, its in ((loss, optimizer), (again, other)):
         draw_speakers(one, batch_at(3), 0.3)
         worked_out(one, 3)
-        step(its, one)
+        optimizer_step(its, one)
     for expected, parameter in zip(loss.parameters(), again.parameters(), strict=True):
         assert torch.equal(parameter, expected)

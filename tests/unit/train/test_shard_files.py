@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 
 import numpy as np
@@ -19,7 +20,7 @@ from spk.losses.shard import Shard
 from spk.train.checkpoint import load_latest, save_checkpoint
 from spk.train.clipping import clip_gradients
 from spk.train.optimizers import OPTIMIZERS
-from spk.train.partial_softmax import draw_speakers, step
+from spk.train.partial_softmax import draw_speakers, optimizer_step
 from spk.train.shard_files import load_rows, save_rows
 
 C, D = 7, 4
@@ -60,7 +61,7 @@ class Training:
             inputs = torch.randn(6, D, generator=random, dtype=torch.float64)
             self.loss(self.network(inputs), labels).backward()
             self.norms.append(clip_gradients(self.parameters, self.loss, 0.5).item())
-            step(self.optimizer, self.loss)
+            optimizer_step(self.optimizer, self.loss)
 
     def state(self, number):
         return {
@@ -85,7 +86,8 @@ def train_a_part(group, folder, begin, end):
             assert state["step"] == begin
             training.load(load_rows(directory, state, training.loss, training.optimizer))
         training.train(begin, end)
-        state = save_rows(directory, end, training.state(end), training.loss, training.optimizer)
+        state, entry = save_rows(directory, training.state(end), training.loss, training.optimizer)
+        state["row_files"] = group.gather_objects(entry)
         if group.rank == 0:
             save_checkpoint(directory, end, state, keep=2)
         norms[run] = training.norms
@@ -124,6 +126,19 @@ def test_two_then_three_then_one_processes_end_where_one_with_all_speakers_does(
     for name in ("network", "loss"):
         assert_close(got[name], whole[name], rtol=1e-9, atol=1e-12)
     assert_close(got["optimizer"]["state"], whole["optimizer"]["state"], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_a_sharded_classifier_goes_on_from_a_checkpoint_of_a_whole_one_and_the_other_way_round(trained, run):
+    directory = trained[0] / run
+    whole, sharded = (Training(run, ALONE, is_sharded=is_sharded) for is_sharded in (False, True))
+    whole.load(load_rows(directory, load_latest(directory), whole.loss, whole.optimizer))
+    state = copy.deepcopy(whole.state(7))
+    sharded.load(load_rows(directory, state, sharded.loss, sharded.optimizer))
+    for training in (whole, sharded):
+        training.train(7, 9)
+    for name in ("network", "loss"):
+        assert_close(sharded.state(9)[name], whole.state(9)[name], rtol=1e-9, atol=1e-12)
 
 
 def test_a_checkpoint_has_the_rows_in_files_of_their_own_that_go_with_it(trained):
