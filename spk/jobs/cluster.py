@@ -74,6 +74,9 @@ class Queue(Protocol):
     index_variable: str  # the environment variable that holds the index
     # The signals that reach the script alone, not its children, before the queue kills: they are passed on as SIGTERM.
     signals_for_script: tuple[str, ...]
+    stop_launched: list[
+        str
+    ]  # the command that sends SIGTERM to what `launcher` has started, if it ever starts anything
 
     def submit(self, script: Path, num_tasks: int, job: Job) -> str:
         """Submit one array under the name script.stem, with standard output in script.parent/out/<index>; its id.
@@ -173,20 +176,30 @@ class Follower:
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
         """Hold the lock of this job: its logs belong to one call at a time. (Not on file systems without locks.)"""
-        self.spool.mkdir(parents=True, exist_ok=True)
-        with (self.spool / "lock").open("a+") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                lock.seek(0)
-                holder = lock.read().strip()
-                raise InputError(f"{self.job.log}: {holder} runs this very job; wait for it, or end it") from None
-            except OSError:
-                pass
+        path = self.spool / "lock"
+        with contextlib.ExitStack() as stack:
+            while True:
+                self.spool.mkdir(parents=True, exist_ok=True)
+                lock = stack.enter_context(path.open("a+"))
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    lock.seek(0)
+                    holder = lock.read().strip()
+                    raise InputError(f"{self.job.log}: {holder} runs this very job; wait for it, or end it") from None
+                except OSError:
+                    pass
+                if path.exists() and path.stat().st_ino == os.fstat(lock.fileno()).st_ino:
+                    break  # else the holder before us has just tidied up
             lock.truncate(0)
             lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
             lock.flush()
             yield
+            if not any(entry.is_dir() for entry in self.spool.iterdir()):
+                path.unlink()
+                with contextlib.suppress(OSError):  # another job's folders may be there
+                    self.spool.rmdir()
+                    self.spool.parent.rmdir()
 
     def cancel_leftovers(self) -> None:
         """What a killed call has left in the queue must not write the logs of this one."""
@@ -210,7 +223,7 @@ class Follower:
         while self.todo and not self.interrupted_by:
             if self.job.max_jobs_run and any(array.open for array in self.arrays):
                 return
-            most = self.queue.max_array()
+            most = self.insist(self.queue.max_array, self.submit_patience)
             tasks, self.todo = self.todo[:most], self.todo[most:]
             array = Array(self.spool / f"{self.name}.{self.token}.{len(self.arrays) + 1}", tasks)
             try:
@@ -242,15 +255,16 @@ class Follower:
             (array.folder / name).mkdir(parents=True)
         for task in array.tasks:
             Path(self.job.log_of(task)).unlink(missing_ok=True)  # a log that exists is of this call
+        launcher = self.queue.launcher(self.job)
         job = {
-            "engine": self.queue.name,
             "log": self.job.log,
             "argv": list(self.job.argv),
             "variable": self.job.variable,
             "resources": {
                 name: self.job.resources[name] for name in ("num_threads", "nodes") if name in self.job.resources
             },
-            "launcher": self.queue.launcher(self.job),
+            "launcher": launcher,
+            "stop_command": self.queue.stop_launched if launcher else [],
             "signals_for_script": self.queue.signals_for_script,
             "tasks": array.tasks,
         }

@@ -42,6 +42,7 @@ class Job:
     retries: int = 0
     requeue: bool = False
     config: str | None = None
+    launcher: Sequence[str] = ()  # what an engine puts before the command on the machine where it runs
 
     @property
     def tasks(self) -> range:
@@ -84,6 +85,8 @@ def parse_job(words: Sequence[str], site_options: bool = False) -> Job:
         raise InputError(f"{log}: all tasks {first} to {last} would write this one log; put {variable} into its name")
     for word in SHELL_WORDS.intersection(argv):
         print(f"note: {word!r} is handed to {argv[0]} as it is; for a shell, use: bash -c '...'", file=sys.stderr)
+    if variable:
+        point_out_longer_names(variable, words)
     controls = {name: options.pop(name, None) for name in CONTROLS}
     return Job(
         log,
@@ -97,6 +100,16 @@ def parse_job(words: Sequence[str], site_options: bool = False) -> Job:
         requeue=controls["requeue"] == "true",
         config=controls["config"],
     )
+
+
+def point_out_longer_names(variable: str, words: Sequence[str]) -> None:
+    """As in Kaldi the variable is replaced wherever it stands, which is seldom meant in JOBS or SLURM_JOB_ID."""
+    longer = re.compile(rf"\w*(?:[A-Z]{variable}|{variable}_?[A-Z])\w*")
+    for name in dict.fromkeys(found for word in words for found in longer.findall(word)):
+        print(
+            f"note: {variable} is replaced in {name!r} too; for another name write TASK=1:N instead of {variable}=1:N",
+            file=sys.stderr,
+        )
 
 
 def take_option(words: list[str], site_options: bool = False) -> tuple[str, str]:

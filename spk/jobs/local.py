@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 from collections import Counter, deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -131,7 +132,7 @@ class Runner:
         devices = [self.devices.pop(0) for _ in range(self.num_gpus)] if self.devices else []
         process = os.fork()
         if process == 0:
-            self.become_task(argv, log_file, devices)
+            self.become_task([*self.job.launcher, *argv], log_file, devices)
         self.running[process] = Task(number, log, log_file, time.monotonic(), devices)
 
     def become_task(self, argv: list[str], log_file: int, devices: list[str]) -> NoReturn:
@@ -215,13 +216,16 @@ class Runner:
         self.waiting.append(task.number)
         return True
 
+    def ask_to_end(self, groups: Iterable[int]) -> None:
+        signal_groups(groups, signal.SIGTERM)
+
     def stop_tasks(self, why: str) -> None:
         """End what runs: SIGTERM to every group, and SIGKILL to what is left after the grace or at a second request."""
         self.stopping = why
         groups = [*self.running, *self.groups_of_failed]
         interrupted_by, self.interrupted_by = self.interrupted_by, 0
         if not interrupted_by or interrupted_by in self.passed_on:
-            signal_groups(groups, signal.SIGTERM)
+            self.ask_to_end(groups)
         deadline = time.monotonic() + (self.grace if interrupted_by else GRACE_SECONDS)
         while self.running and not (self.interrupted_by and self.second_kills) and self.await_signal(deadline):
             pass

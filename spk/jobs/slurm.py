@@ -51,6 +51,16 @@ GONE = {
 # Memory is not always watched by what sets OUT_OF_MEMORY (JobAcctGatherParams=OverMemoryKill does not).
 MEMORY = re.compile(r"exceeded memory limit|exceeded job memory|oom[-_ ]kill", re.IGNORECASE)
 NO_INDEX = "4294967294"  # Slurm's word for "none"
+# What srun starts on each node. A node that fails ends the others, and its status is the task's, not that of those
+# which it ended. One that was told to stop (143) does not hurry the others, which may still be saving.
+ON_NODE = """
+trap : TERM
+SPK_NODE_RANK=$SLURM_NODEID "$@"
+status=$?
+if [ $status != 0 ]; then ln -s $status "$SPK_FIRST_STATUS" 2>/dev/null; fi
+if [ $status = 143 ]; then exit 0; fi
+exit $status
+"""
 # How long before its time limit a task with --requeue is told to stop.
 WARNING_SECONDS = 60
 
@@ -67,6 +77,8 @@ class Slurm:
     index_variable = "SLURM_ARRAY_TASK_ID"
     # SIGTERM is not among them: Slurm sends it to all processes of a job.
     signals_for_script = ("SIGUSR1",)
+    # (srun itself would kill its tasks at once on SIGTERM.)
+    stop_launched = ("sh", "-c", "scancel --signal=TERM $SLURM_JOB_ID")
 
     def __init__(self, config: SiteConfig) -> None:
         self.config = config
@@ -157,8 +169,16 @@ class Slurm:
         num_nodes = job.resources.get("nodes", "1")
         if num_nodes == "1":
             return []
-        srun = ["srun", f"--nodes={num_nodes}", "--ntasks-per-node=1", "--kill-on-bad-exit=1"]
-        return [*srun, "sh", "-c", 'SPK_NODE_RANK=$SLURM_NODEID exec "$@"', "sh"]
+        return [
+            "srun",
+            f"--nodes={num_nodes}",
+            "--ntasks-per-node=1",
+            "--kill-on-bad-exit=1",
+            "sh",
+            "-c",
+            ON_NODE,
+            "sh",
+        ]
 
 
 def tool(words: list[str], timeout: float = 60) -> subprocess.CompletedProcess[str]:

@@ -5,16 +5,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
 import signal
+import subprocess
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from spk.jobs.job import Job
-from spk.jobs.local import Runner
+from spk.jobs.local import Runner, Task
 
 # What a queue may send before it kills.
 QUEUE_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
@@ -23,11 +26,31 @@ TAKEN_STATUSES = (99, 100)
 
 
 class TaskRunner(Runner):
-    """One task: the queue, not we, decides how long it has to end."""
+    """One task: the queue, not we, decides how long it has to end.
+
+    On several nodes the launcher gives the status of none in particular: the node that fails first leaves its status as
+    a link at `first_status` (see spk.jobs.slurm), and that is the task's.
+    """
 
     stop_signals = frozenset(QUEUE_SIGNALS)
     grace = math.inf
     second_kills = False
+
+    def __init__(self, job: Job, first_status: Path, passed_on: Iterable[str], stop_command: Sequence[str]) -> None:
+        super().__init__(job)
+        self.first_status, self.stop_command = first_status, stop_command
+        self.passed_on = frozenset(signal.Signals[name] for name in passed_on)
+
+    def ask_to_end(self, groups: Iterable[int]) -> None:
+        if self.stop_command:  # the command runs on other machines
+            subprocess.run(self.stop_command, check=False)
+        else:
+            super().ask_to_end(groups)
+
+    def finish(self, task: Task, exit_code: int) -> None:
+        with contextlib.suppress(OSError):
+            exit_code = int(str(self.first_status.readlink()))
+        super().finish(task, exit_code)
 
 
 def run_task(folder: Path, index: int) -> dict[str, Any]:
@@ -36,14 +59,16 @@ def run_task(folder: Path, index: int) -> dict[str, Any]:
     number = submitted["tasks"][index - 1]
     job = Job(
         log=submitted["log"],
-        argv=submitted["launcher"] + submitted["argv"],
+        argv=submitted["argv"],
         variable=submitted["variable"],
         first=number,
         last=number,
         resources=submitted["resources"],
+        launcher=submitted["launcher"],
     )
-    runner = TaskRunner(job)
-    runner.passed_on = frozenset(signal.Signals[name] for name in submitted["signals_for_script"])
+    first_status = folder.absolute() / "done" / f".{index}.first_status"
+    os.environ["SPK_FIRST_STATUS"] = str(first_status)
+    runner = TaskRunner(job, first_status, submitted["signals_for_script"], submitted["stop_command"])
     runner.run()
     task = (*runner.failed, *runner.stopped, *runner.ended)[0]
     signalled = signal.Signals(runner.interrupted_by).name if runner.interrupted_by else ""

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Usage: slurm_cluster.sh start DIR [PID] | stop DIR
+# Usage: slurm_cluster.sh start DIR [PID] | stop DIR | stop-controller DIR | start-controller DIR
 # A Slurm cluster of its own on this machine, as root and on loopback alone: all its files are in DIR, its ports are free ones,
 # its munge is a second one. Two machines, n1 and n2, of 8 pretended cores, 16 GB and 2 pretended GPUs each. Its users set
 # SLURM_CONF=DIR/slurm.conf. It is stopped when process PID ends, however it ends. Memory is watched every second.
@@ -7,19 +7,19 @@
 set -euo pipefail
 umask 022
 
+# Is $1 one of our daemons? Its command line holds DIR (a number may have gone to another process; a dead one has none).
+is_ours() { grep -qF "$dir" "/proc/$1/cmdline" 2>/dev/null; }
+
 stop() {
   local name pid
-  for name in slurmd.n1 slurmd.n2 slurmctld munged; do
+  for name in "$@"; do
     pid=$(cat "$dir/$name.pid" 2>/dev/null) || continue
-    # A process id may have gone to somebody else: the daemon's command line holds DIR.
-    if tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF "$dir"; then
-      kill "$pid"
-      for _ in $(seq 100); do
-        [ -d "/proc/$pid" ] || break
-        sleep 0.1
-      done
-      if [ -d "/proc/$pid" ]; then kill -9 "$pid"; fi
-    fi
+    if is_ours "$pid"; then kill "$pid"; fi
+    for _ in $(seq 100); do
+      is_ours "$pid" || break
+      sleep 0.1
+    done
+    if is_ours "$pid"; then kill -9 "$pid"; fi
     rm -f "$dir/$name.pid"
   done
 }
@@ -62,7 +62,7 @@ MpiDefault=none
 MailProg=/bin/true
 SwitchType=switch/none
 SchedulerType=sched/backfill
-SchedulerParameters=sched_min_interval=0,batch_sched_delay=0,sched_interval=2,bf_interval=2,defer_batch
+SchedulerParameters=sched_min_interval=0,batch_sched_delay=0,sched_interval=1,bf_interval=1
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
 SlurmdParameters=config_overrides
@@ -91,14 +91,14 @@ CONF
 }
 
 start() {
-  stop
+  stop "${daemons[@]}"
   write_configuration
   export SLURM_CONF=$dir/slurm.conf
   munged --force --socket="$dir/munge/socket" --key-file="$dir/munge/key" --pid-file="$dir/munged.pid" \
     --log-file="$dir/munge/log" --seed-file="$dir/munge/seed" 2>"$dir/munged.out"
-  slurmctld -c >"$dir/slurmctld.out" 2>&1
+  slurmctld -f "$SLURM_CONF" -c >"$dir/slurmctld.out" 2>&1
   for node in n1 n2; do
-    slurmd -c -N "$node" >"$dir/slurmd.$node.out" 2>&1
+    slurmd -f "$SLURM_CONF" -c -N "$node" >"$dir/slurmd.$node.out" 2>&1
   done
   for _ in $(seq 150); do
     if [ "$(sinfo --noheader --Node --partition=main --format=%T 2>/dev/null | grep -c idle)" = 2 ]; then return; fi
@@ -114,6 +114,7 @@ if [ $# -lt 2 ]; then
   exit 1
 fi
 action=$1
+daemons=(slurmd.n1 slurmd.n2 slurmctld munged)
 mkdir -p "$2"
 dir=$(cd "$2" && pwd)
 case $action in
@@ -126,5 +127,11 @@ case $action in
         </dev/null >/dev/null 2>&1 &
     fi
     ;;
-  stop) stop ;;
+  stop) stop "${daemons[@]}" ;;
+  stop-controller) stop slurmctld ;;
+  start-controller) slurmctld -f "$dir/slurm.conf" >"$dir/slurmctld.out" 2>&1 ;;
+  *)
+    echo "slurm_cluster.sh: '$action' is neither start nor stop, stop-controller, start-controller" >&2
+    exit 1
+    ;;
 esac
