@@ -23,6 +23,7 @@ from spk.config import make_system, read_evaluation
 from spk.data.data_dir import read_table
 from spk.data.files import whole_file
 from spk.errors import InputError
+from spk.out_of_memory import lower_when_out_of_memory
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +86,12 @@ def main() -> None:
         reader = FeatureReader(data_dir / "feats.scp", utterances)
         utt2num_frames = read_table(data_dir / "utt2num_frames")
         num_frames = np.array([int(utt2num_frames[utterance]) for utterance in utterances])
-    with tqdm(total=len(utterances), unit="utt", disable=not sys.stderr.isatty()) as bar:
+    batch = (
+        f"a batch holds {options.batch_frames} frames or one utterance, and the longest has {int(num_frames.max())}: "
+        "lower --batch-frames, or evaluate by crops (evaluation.crops)"
+    )
+    bar = tqdm(total=len(utterances), unit="utt", disable=not sys.stderr.isatty())
+    with bar, lower_when_out_of_memory(batch):
         embeddings = embed(
             embedder,
             reader,

@@ -14,6 +14,7 @@ from spk.bin.command import argument_parser, command
 from spk.bin.dataclass_options import add_fields, meaning, values_of
 from spk.bin.train import pick_device
 from spk.data.stamp import describe_inputs
+from spk.out_of_memory import lower_when_out_of_memory
 from spk.schema import AT_LEAST_ONE, check_value
 
 
@@ -45,7 +46,8 @@ def main() -> None:
     data_files = [Path(options.data) / name for name in ("feats.scp", "utt2num_frames", "vad.scp", ".vad.done")]
     made_from = describe_inputs([path for path in data_files if path.exists()])
     ubm_dir = Path(options.ubm_dir)
-    with locked(ubm_dir):
+    in_memory = f"{config.num_frames} frames are held in memory for {config.num_gauss} Gaussians: lower --num-frames"
+    with locked(ubm_dir), lower_when_out_of_memory(in_memory):
         UbmTraining(ubm_dir, config, reader, made_from).run()
 
 

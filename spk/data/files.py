@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from spk.errors import InputError
+
 
 @contextlib.contextmanager
 def whole_file(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO]:
@@ -39,6 +41,14 @@ def write_json(path: str | os.PathLike[str], value: Any, **options: Any) -> None
     with whole_file(path) as file:
         json.dump(value, file, indent=1, **options)
         file.write("\n")
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """What `write_json` wrote. InputError for a file that is damaged; one that is not there is a FileNotFoundError."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:  # of the text's encoding, too
+        raise InputError(f"{path}: is damaged, no JSON ({error}); make it again") from None
 
 
 def file_digest(path: str | os.PathLike[str]) -> str:

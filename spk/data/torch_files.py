@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 
 from spk.data.files import whole_file
 from spk.errors import InputError
+from spk.out_of_memory import is_out_of_memory
 
 
 def save(path: Path, content: Mapping[str, Any]) -> None:
@@ -25,8 +27,24 @@ def save(path: Path, content: Mapping[str, Any]) -> None:
 def load(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Tensors and plain values only (weights_only), on the CPU. InputError for a damaged file or other content."""
     try:
+        check_sums(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; train first") from None
     except Exception as error:  # torch raises many kinds for a damaged file
-        raise InputError(f"{path}: cannot be read as a checkpoint ({str(error).splitlines()[0]})") from None
+        if is_out_of_memory(error):
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{path}: cannot be read as a checkpoint ({reason})") from None
+
+
+def check_sums(path: str | os.PathLike[str]) -> None:
+    """Raise where a byte differs from what was written: torch itself takes wrong weights for weights."""
+    if os.stat(path).st_size == 0:  # noqa: PTH116 (torch takes names of both kinds)
+        raise ValueError("the file is empty")
+    with open(path, "rb") as file:  # noqa: PTH123
+        if file.read(4) != b"PK\3\4":  # a file of torch before 1.6, which has no sums
+            return
+    with zipfile.ZipFile(path) as archive:
+        if (damaged := archive.testzip()) is not None:
+            raise ValueError(f"its part {damaged} is damaged")

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import fcntl
 import hashlib
-import json
 import logging
 import os
 import platform
@@ -23,9 +22,9 @@ from typing import IO, Any
 import yaml
 
 import spk
-from spk.config import AUGMENTATION_KINDS, SystemConfig, make_system
+from spk.config import AUGMENTATION_KINDS, SystemConfig, make_system, read_yaml
 from spk.data.data_dir import read_table
-from spk.data.files import file_digest, whole_file, write_json
+from spk.data.files import file_digest, read_json, whole_file, write_json
 from spk.errors import InputError
 from spk.train.initialization import initial_file
 from spk.train.training_data import NOISE_FILES, training_files
@@ -75,12 +74,12 @@ def config_differences(old: Mapping[str, Any], new: Mapping[str, Any], source: s
 
 def read_config(exp_dir: Path) -> dict[str, Any] | None:
     path = exp_dir / "config.yaml"
-    return yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
+    return read_yaml(path) if path.exists() else None
 
 
 def read_run(exp_dir: Path) -> dict[str, Any] | None:
     path = exp_dir / "run.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    return read_json(path) if path.exists() else None
 
 
 def data_digests(data_dir: Path, names: Iterable[str]) -> dict[str, str]:
@@ -148,7 +147,7 @@ def open_experiment(
         with whole_file(exp_dir / "config.yaml") as file:
             yaml.safe_dump(config.as_dict(), file, sort_keys=False)
         return []
-    run = json.loads((exp_dir / "run.json").read_text(encoding="utf-8"))
+    run = read_json(exp_dir / "run.json")
     if "imported" in run:
         raise InputError(
             f"{exp_dir} holds the network imported from {run['imported']['file']}; name another directory, "
@@ -212,7 +211,7 @@ def record_changes(
     """Say in run.json's history what changed at which step, and make it the config of the directory."""
     log.info("going on with changes: %s", "; ".join(changes))
     (exp_dir / "final.pt").unlink(missing_ok=True)  # of the run as it was
-    run = json.loads((exp_dir / "run.json").read_text(encoding="utf-8"))
+    run = read_json(exp_dir / "run.json")
     entry = {"step": step, "changed": changes}
     history = [past for past in run.get("history", []) if {key: past[key] for key in entry} != entry]
     write_json(exp_dir / "run.json", {**run, "history": [*history, {**entry, **describe_command(overrides, source)}]})

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
 import yaml
 
 from spk.config import SystemConfig
-from spk.data.files import file_digest, whole_file, write_json
+from spk.data.files import file_digest, read_json, whole_file, write_json
 from spk.embed.model import save_model
 from spk.errors import InputError
 from spk.nets.embedder import Embedder
@@ -21,7 +20,7 @@ def is_imported(exp_dir: Path, config: SystemConfig, checkpoint: Path) -> bool:
     begun = read_config(exp_dir)
     if begun is None:
         return False
-    before = json.loads((exp_dir / "run.json").read_text(encoding="utf-8")).get("imported")
+    before = read_json(exp_dir / "run.json").get("imported")
     if before is None or before["digest"] != file_digest(checkpoint):
         holds = f"the network imported from {before['file']}" if before else "a network that was trained there"
         raise InputError(f"{exp_dir} holds {holds}; name another directory, or delete this one")
