@@ -17,6 +17,7 @@ SIGNS = (
     "ALLOC_FAILED",
     "can't start new thread",
     "Cannot allocate memory",
+    "failed to map segment",  # a library that cannot be loaded
     "Resource temporarily unavailable",  # a thread of OpenMP under a limit
 )
 

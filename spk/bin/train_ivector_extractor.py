@@ -22,6 +22,7 @@ from spk.data.files import whole_file
 from spk.data.name_lists import list_missing
 from spk.data.stamp import describe_inputs, differences, write_stamp
 from spk.errors import InputError
+from spk.out_of_memory import lower_when_out_of_memory
 from spk.schema import AT_LEAST_ONE, Range, check_value
 
 log = logging.getLogger(__name__)
@@ -72,7 +73,11 @@ def main() -> None:
     made_from = describe_inputs(
         [*(ubm_dir / name for name in UBM_FILES), *in_data], {name: str(value) for name, value in values.items()}
     )
-    with locked(extractor_dir):
+    size = (
+        f"{full.num_gaussians} Gaussians of {full.dim} values and i-vectors of {ivector_dim}: lower --ivector-dim, or "
+        "train a UBM of fewer Gaussians (--num-gauss)"
+    )
+    with locked(extractor_dir), lower_when_out_of_memory(size):
         take_up(extractor_dir, made_from)
         for name in UBM_FILES:
             copy(ubm_dir / name, extractor_dir / name)
