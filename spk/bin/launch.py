@@ -47,7 +47,8 @@ def launch(nproc: int, nnodes: int, module: str, arguments: list[str]) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import parse_args, run
 
-    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)  # the processes say what is wrong
+    logging.disable(logging.CRITICAL)  # the processes say what is wrong
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # as torchrun, which says so; train.threads has the last word
     given = [*where(nnodes), "--nproc-per-node", str(nproc), "--monitor-interval", "0.2"]
     given += ["--signals-to-handle", "SIGINT,SIGHUP,SIGQUIT", "--module", module]

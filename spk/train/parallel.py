@@ -87,6 +87,7 @@ def joined(pick_device: Callable[[], torch.device]) -> Iterator[Group]:
             raise
         except BaseException as error:
             if is_lost_connection(error):
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun ends those that wait for a dead one
                 end_at_once(watch.why())
             watch.tell(error)
             raise
