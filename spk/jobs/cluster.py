@@ -32,7 +32,7 @@ from typing import Any, Protocol, TypeVar
 
 from spk.errors import InputError
 from spk.jobs.job import Job
-from spk.jobs.local import STOPPED_STATUS
+from spk.jobs.local import MOST_UNASKED, STOPPED_STATUS
 from spk.jobs.log import keep_old_log, signal_name
 from spk.jobs.messages import Failure, report, say, say_again
 
@@ -74,9 +74,8 @@ class Queue(Protocol):
     index_variable: str  # the environment variable that holds the index
     # The signals that reach the script alone, not its children, before the queue kills: they are passed on as SIGTERM.
     signals_for_script: tuple[str, ...]
-    stop_launched: list[
-        str
-    ]  # the command that sends SIGTERM to what `launcher` has started, if it ever starts anything
+    # The command that sends SIGTERM to what `launcher` has started, where it starts anything.
+    stop_launched: tuple[str, ...]
 
     def submit(self, script: Path, num_tasks: int, job: Job) -> str:
         """Submit one array under the name script.stem, with standard output in script.parent/out/<index>; its id.
@@ -134,6 +133,7 @@ class Follower:
     marker_seconds = (0.1, 2.0)  # between looks for markers: at first, and at most
     queue_seconds = (2.0, 15.0)  # the same between questions to the queue
     patience = 15.0  # seconds for a marker of a task that the queue has ended to appear (slow file systems)
+    stop_patience = 60.0  # seconds for what was cancelled to leave the queue at the end
     submit_patience = 300.0  # seconds for a queue that does not answer to take a job
 
     def __init__(self, job: Job, queue: Queue) -> None:
@@ -146,6 +146,7 @@ class Follower:
         self.failures: list[Failure] = []
         self.retried: Counter[int] = Counter()
         self.requeued: Counter[int] = Counter()
+        self.unasked: Counter[int] = Counter()
         self.said: set[str] = set()
         self.silent_since = 0.0
         self.interrupted_by = 0
@@ -313,7 +314,7 @@ class Follower:
         self.states = states
         self.look_for_markers()  # those written between the last look and the queue's answer
         for array in arrays:
-            blocked: Counter[str] = Counter()
+            blocked: dict[str, None] = {}
             for index in sorted(array.open):
                 state = states.get((array.id, index))
                 if state is None:
@@ -324,11 +325,10 @@ class Follower:
                     array.stuck = True
                     self.fail(array, index, 1, f": it can never run: {state.reason}")
                 elif state.kind == "blocked":
-                    blocked[state.reason] += 1
-            for reason, count in blocked.items():
-                if reason not in self.said:
-                    self.said.add(reason)
-                    self.say(f"{count} of the {len(array.tasks)} tasks of job {array.id} are waiting: {reason}")
+                    blocked[state.reason] = None
+            for reason in blocked:
+                tasks = f"{len(array.tasks)} tasks" if len(array.tasks) > 1 else "task"
+                self.say_once(f"job {array.id} of {tasks} waits: {reason}")
 
     def settle_gone(self, array: Array, index: int) -> None:
         """The outcome of a task that the queue has ended: with a marker, without one, or not known yet."""
@@ -359,7 +359,10 @@ class Follower:
         reason = signal_name(marker["exit_code"]) + (f": {words}" if words else "")
         again = ""
         if not why.startswith(CANCELLED):
-            if self.job.requeue and (status == STOPPED_STATUS or why.startswith((OVER_TIME, PREEMPTED))):
+            asked = marker["signalled"] or why.startswith((OVER_TIME, PREEMPTED))
+            self.unasked[task] += not asked
+            may = asked or self.unasked[task] <= MOST_UNASKED
+            if self.job.requeue and (status == STOPPED_STATUS or why.startswith((OVER_TIME, PREEMPTED))) and may:
                 self.requeued[task] += 1
                 again = f"requeue {self.requeued[task]}"
             elif self.retried[task] < self.job.retries:
@@ -387,24 +390,26 @@ class Follower:
         running = sum(Path(self.job.log_of(array.tasks[index - 1])).exists() for array, index in left)
         if arrays:
             ids = [array.id for array in arrays]
-            interrupted_by, self.interrupted_by = self.interrupted_by, 0
+            interrupted_by, self.interrupted_by = self.interrupted_by, 0  # a second interrupt ends the wait
             try:
                 self.queue.cancel(ids)
-                self.await_absence(ids)
+                self.await_absence(ids, self.stop_patience)
             except QueueSilent as words:
                 self.say(f"{' '.join(ids)} could not be cancelled ({words}); the next call of this job will do it")
             self.interrupted_by = interrupted_by or self.interrupted_by
         return running, len(left) - running + len(self.todo)
 
-    def await_absence(self, ids: list[str]) -> None:
-        """Wait until the queue has ended what was cancelled; an interrupt ends the wait."""
-        pause = 0.2
-        while not self.interrupted_by:
+    def await_absence(self, ids: list[str], patience: float = float("inf")) -> None:
+        """Wait until the queue has ended what was cancelled, so long at most; an interrupt ends the wait."""
+        pause, start = 0.2, time.monotonic()
+        while not self.interrupted_by and time.monotonic() - start < patience:
             states = self.try_queue(lambda: self.queue.states(ids))
             if states is not None and not states:
                 return
             self.pause(pause)
             pause = min(pause * 1.5, 5.0)
+            if time.monotonic() - start > self.patience:
+                self.say_once(f"{' '.join(ids)} was cancelled, and is still in the queue")
 
     def tidy(self) -> None:
         """Nothing is left of a job that ended well, or was cancelled."""
@@ -453,6 +458,11 @@ class Follower:
 
     def say(self, line: str) -> None:
         say(self.queue.name, line)
+
+    def say_once(self, line: str) -> None:
+        if line not in self.said:
+            self.said.add(line)
+            self.say(line)
 
     def pause(self, seconds: float) -> None:
         """Sleep, unless a signal asks to stop."""

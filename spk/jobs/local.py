@@ -22,6 +22,8 @@ from spk.jobs.messages import Failure, report, say_again
 # Long enough for a training to finish its step and save a checkpoint; a second interrupt cuts it short.
 INTERRUPT_GRACE_SECONDS = 60.0
 STOPPED_STATUS = 128 + signal.SIGTERM
+# A task that keeps ending with that status although nobody tells it to stop is not started again for ever.
+MOST_UNASKED = 10
 BYTES = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -80,6 +82,7 @@ class Runner:
         self.groups_of_failed: list[int] = []  # what failed may have left processes of its own running
         self.stopping = ""  # why tasks are being stopped
         self.retried: Counter[int] = Counter()
+        self.requeued: Counter[int] = Counter()
         self.interrupted_by = 0
         self.signals = {signal.SIGCHLD, *self.stop_signals}
         if signal.SIGHUP in self.signals and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
@@ -204,8 +207,9 @@ class Runner:
 
     def start_again(self, task: Task) -> bool:
         """Put a task that did not end well into the queue again, where --requeue or --retries allow it."""
-        if self.job.requeue and task.status == STOPPED_STATUS:
-            again = "requeue"
+        if self.job.requeue and task.status == STOPPED_STATUS and self.requeued[task.number] < MOST_UNASKED:
+            self.requeued[task.number] += 1
+            again = f"requeue {self.requeued[task.number]}"
         elif self.retried[task.number] < self.job.retries:
             self.retried[task.number] += 1
             again = f"retry {self.retried[task.number]} of {self.job.retries}"

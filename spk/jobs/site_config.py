@@ -61,9 +61,9 @@ def parse_site_config(text: str, source: str) -> SiteConfig:
             continue
         if keyword == "command" and words:
             config.command = words
-        elif keyword == "option" and equals:
+        elif keyword == "option" and name and equals:
             config.options.setdefault(name, {})[value] = words[1:]
-        elif keyword == "default" and equals and len(words) == 1:
+        elif keyword == "default" and name and equals and len(words) == 1:
             config.defaults[name] = value
         else:
             raise InputError(

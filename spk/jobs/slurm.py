@@ -85,6 +85,7 @@ class Slurm:
         self.tried: set[Path] = set()
         self.outputs: dict[str, Path] = {}  # by id, the folder of what Slurm itself writes of each task
         self.most = 0
+        self.records: dict[str, list[dict[str, str]]] = {}  # by id, what scontrol said since squeue was last asked
 
     def submit(self, script: Path, num_tasks: int, job: Job) -> str:
         if script in self.tried and (ids := self.find(script.stem)):
@@ -115,6 +116,7 @@ class Slurm:
         return sorted(set(done.stdout.split()))
 
     def states(self, ids: list[str]) -> Mapping[tuple[str, int], State]:
+        self.records.clear()
         done = tool(["squeue", "--noheader", f"--jobs={','.join(ids)}", "--format=%F|%K|%T|%r"])
         if done.returncode != 0 and "Invalid job id" not in done.stderr:
             raise QueueSilent(said(done))
@@ -138,11 +140,13 @@ class Slurm:
 
     def recorded(self, id: str, index: int) -> tuple[str, str]:
         """JobState and ExitCode ('status:signal') of a task, as long as Slurm knows them; else two empty strings."""
-        records = tool(["scontrol", "--oneliner", "show", "job", id]).stdout.splitlines()
-        fields = [dict(re.findall(r"(ArrayTaskId|JobState|ExitCode)=(\S+)", record)) for record in records]
+        if id not in self.records:
+            lines = tool(["scontrol", "--oneliner", "show", "job", id]).stdout.splitlines()
+            self.records[id] = [dict(re.findall(r"(ArrayTaskId|JobState|ExitCode)=(\S+)", line)) for line in lines]
+        records = self.records[id]
+        mine = [record for record in records if index in parse_indices(record.get("ArrayTaskId", ""))]
         # Of tasks that were cancelled while they waited there is one record for all.
-        mine = [record for record in fields if index in parse_indices(record.get("ArrayTaskId", ""))]
-        mine += [record for record in fields if record.get("ArrayTaskId") == NO_INDEX]
+        mine += [record for record in records if record.get("ArrayTaskId") == NO_INDEX]
         if mine:
             return mine[0].get("JobState", ""), mine[0].get("ExitCode", "")
         if shutil.which("sacct"):
@@ -183,9 +187,10 @@ class Slurm:
 
 def tool(words: list[str], timeout: float = 60) -> subprocess.CompletedProcess[str]:
     """Run one of Slurm's tools; QueueSilent when the controller does not answer it."""
-    # Of a job in which we run, nothing is to be inherited; how the cluster is found is.
+    # Nothing is inherited from a job in which we run, nor how the user likes to see the queue; how it is found is.
     kept = ("SLURM_CONF", "SLURM_CLUSTERS")
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("SLURM_") or key in kept}
+    others = ("SLURM_", "SQUEUE_", "SCANCEL_")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(others) or key in kept}
     environment["SLURM_BITSTR_LEN"] = "0"  # lists of indices are not cut short
     try:
         done = subprocess.run(

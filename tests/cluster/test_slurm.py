@@ -147,7 +147,7 @@ def test_a_drained_node_is_said_and_waited_for_and_a_job_that_is_cancelled_while
         waiting = slurm.start("JOB=1:2", "log/waiting.JOB.log", "true", cwd=tmp_path)
         doomed = slurm.start("JOB=1:7", "log/doomed.JOB.log", "true", cwd=tmp_path)
         line = waiting.stderr.readline()
-        assert "2 of the 2 tasks of job" in line and ("DRAINED" in line or "ReqNodeNotAvail" in line)
+        assert " of 2 tasks waits: " in line and ("DRAINED" in line or "ReqNodeNotAvail" in line)
         slurm.tool("scancel", slurm.await_queue("doomed", "PENDING"))
         status, said = ended(doomed)
     finally:

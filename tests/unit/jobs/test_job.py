@@ -51,6 +51,9 @@ def test_any_name_and_any_single_number_will_do():
         ("--num-threads 0 log/x make", "--num-threads '0'"),
         ("--max-jobs-run -1 log/x make", "--max-jobs-run '-1'"),
         ("--time 3 log/x make", "--time '3'"),
+        ("--nodes 0 log/x make", "--nodes '0'"),
+        ("--retries -1 log/x make", "--retries '-1'"),
+        ("--requeue yes log/x make", "--requeue 'yes': this is true or false"),
         ("--gpu", "option --gpu needs a value"),
         ("JOB=1:3 log/x.JOB.log", "needs a log file and a command"),
         ("", "needs a log file and a command"),
@@ -60,6 +63,27 @@ def test_a_mistake_is_named(line, message):
     with pytest.raises(InputError) as error:
         parse_job(line.split())
     assert message in str(error.value)
+
+
+def test_what_the_engines_themselves_see_to_is_no_resource():
+    words = ["--retries", "2", "--requeue", "true", "--config", "conf/x.conf", "--nodes", "3", "log/x", "make"]
+    job = parse_job(words)
+    assert (job.retries, job.requeue, job.config) == (2, True, "conf/x.conf")
+    assert dict(job.resources) == {"nodes": "3"}
+    job = parse_job(["log/x", "make"])
+    assert (job.retries, job.requeue, job.config, job.max_jobs_run) == (0, False, None, None)
+
+
+def test_an_engine_may_have_options_of_its_sites_own():
+    job = parse_job(["--partition", "big one", "--mem", "4G", "log/x", "make"], site_options=True)
+    assert dict(job.resources) == {"partition": "big one", "mem": "4G"}
+
+
+def test_a_variable_within_a_longer_name_is_pointed_out(capsys):
+    assert parse_job(["JOB=1:2", "log/SRE_JOB", "ls", "/JOBS/JOB", "$SLURM_JOB_ID"]).argv_of(2)[1] == "/2S/2"
+    said = capsys.readouterr().err.splitlines()
+    assert [line.split("'")[1] for line in said] == ["JOBS", "SLURM_JOB_ID"]
+    assert "for another name write TASK=1:N instead of JOB=1:N" in said[0]
 
 
 def test_words_that_only_a_shell_understands_are_pointed_out(capsys):

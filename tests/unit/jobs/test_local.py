@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -47,6 +48,41 @@ def test_a_task_killed_by_a_signal_gives_128_and_its_number(tmp_path, signum, st
     assert run(job) == status
     assert f"failed with status {status} ({name})" in capfd.readouterr().err
     assert f"# Ended (code {status}; signal {signum})" in (tmp_path / "x.log").read_text()
+
+
+def test_a_task_that_failed_is_started_again_so_often_as_asked(tmp_path, capfd):
+    code = "echo attempt; echo >>ran.JOB; [ JOB != 2 ] || [ $(wc -l <ran.JOB) = 3 ]".replace("ran", f"{tmp_path}/ran")
+    assert run(Job(f"{tmp_path}/x.JOB.log", ["sh", "-c", code], "JOB", 1, 3, retries=2)) == 0
+    assert [(tmp_path / f"ran.{task}").read_text().count("\n") for task in (1, 2, 3)] == [1, 3, 1]
+    assert "task 2 of 3 ended with status 1; started again (retry 2 of 2); what it said: " in capfd.readouterr().err
+    assert sorted(path.name for path in tmp_path.glob("x.2.*")) == ["x.2.log", "x.2.log.1", "x.2.log.2"]
+    assert run(Job(f"{tmp_path}/y.log", ["sh", "-c", "exit 4"], retries=2)) == 4
+
+
+def test_a_task_that_was_stopped_is_started_again_only_with_requeue(tmp_path):
+    command = ["sh", "-c", f"[ -e {tmp_path}/saved ] || {{ touch {tmp_path}/saved; kill -TERM $$; }}"]
+    assert run(Job(f"{tmp_path}/x.log", command)) == 143
+    (tmp_path / "saved").unlink()
+    assert run(Job(f"{tmp_path}/x.log", command, requeue=True)) == 0
+    assert run(Job(f"{tmp_path}/y.log", ["sh", "-c", "exit 143"], requeue=True)) == 143  # not for ever
+
+
+def test_what_a_failed_attempt_left_running_is_ended_before_the_next(tmp_path):
+    code = f"cd {tmp_path}; [ ! -e pid ] || exit 0; sleep 300 & echo $! >pid; exit 1"
+    assert run(Job(f"{tmp_path}/x.log", ["sh", "-c", code], retries=1)) == 0
+    stat = Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}/stat")
+    deadline = time.monotonic() + 10
+    while stat.exists() and ") Z" not in stat.read_text():
+        assert time.monotonic() < deadline
+
+
+def test_this_machine_is_one_node(tmp_path):
+    code = "echo $SPK_NODE_RANK of $SPK_NUM_NODES at $SPK_MASTER:$SPK_MASTER_PORT"
+    assert run(Job(f"{tmp_path}/x.log", ["sh", "-c", code], resources={"nodes": "1"})) == 0
+    line = (tmp_path / "x.log").read_text().splitlines()[4]
+    assert line.startswith(f"0 of 1 at {os.uname().nodename}:") and int(line.rpartition(":")[2]) > 1023
+    with pytest.raises(InputError, match="--nodes 2: run knows this machine alone; give the job to utils/slurm"):
+        run(Job("x", ["true"], resources={"nodes": "2"}))
 
 
 def test_no_status_is_lost_among_many_short_tasks(tmp_path):
