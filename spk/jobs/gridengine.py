@@ -82,9 +82,9 @@ class GridEngine:
 
     def wanted(self, script: Path, num_tasks: int) -> list[str]:
         """The flags that are ours. `-r n`: what is stopped is submitted again by us, or not at all."""
-        output = f"{os.path.relpath(script.parent)}/out/$TASK_ID"
-        if re.search(r"[:,]", output):
-            output = "/dev/null"  # the one begins a path behind a host's name, the other a further path
+        folder = os.path.relpath(script.parent)
+        # What has a meaning in qsub's paths: a host's name before a colon, a list, a variable.
+        output = "/dev/null" if re.search(r"[:,$]", folder) else f"{folder}/out/$TASK_ID"
         flags = ["-terse", "-cwd", "-S", "/bin/bash", "-N", script.stem, "-j", "y", "-o", output]
         return [*flags, "-t", f"1-{num_tasks}", "-notify", "-r", "n"]
 
@@ -107,8 +107,10 @@ class GridEngine:
         if done.returncode != 0:
             hint = ""
             if "no suitable queue" in done.stderr:
-                hint = "; no machine has all of this (what is counted, is counted for each slot of -pe)"
-            raise InputError(f"{asked[0]} refused the job: {said(done)}; it asked for {' '.join(asked[1:])}{hint}")
+                hint = (
+                    f"; no machine has all of {' '.join(asked[1:])} (some of it for each slot of -pe)"
+                )
+            raise InputError(f"{asked[0]} refused the job: {said(done)}{hint}")
         match = re.search(r"^\d+", done.stdout, re.MULTILINE)
         if not match:
             raise InputError(f"{asked[0]} gave no number for the job, but: {done.stdout.strip()!r}")
@@ -210,7 +212,7 @@ class GridEngine:
         num_nodes = job.resources.get("nodes", "1")
         if num_nodes != "1":
             raise InputError(
-                f"--nodes {num_nodes}: gridengine gives a task one machine; use --nodes 1 with more GPUs, or utils/slurm"
+                f"--nodes {num_nodes}: gridengine gives a task one machine; take more GPUs of it, or utils/slurm"
             )
         return []
 

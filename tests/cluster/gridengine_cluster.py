@@ -77,6 +77,26 @@ class GridEngine:
     def mend_queue(self) -> None:
         self.administer("qmod", "-cq", "all.q")
 
+    def clear(self) -> None:
+        """An empty queue that works, whatever a test that failed has left."""
+        self.run("qdel", "-f", "*")
+        self.run("qmod", "-cq", "all.q")
+        self.run("qmod", "-e", "all.q")
+
+    def stop_master(self) -> None:
+        self.administer("qconf", "-km")
+        deadline = time.monotonic() + 30
+        while "sge_qmaster" in self.daemons():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+    def start_master(self) -> None:
+        self.administer("sge_qmaster")
+
+    def daemons(self) -> list[str]:
+        pids = self.administer("ip", "netns", "pids", self.env["SPK_GRIDENGINE"]).split()
+        return [Path(f"/proc/{pid}/comm").read_text().strip() for pid in pids if Path(f"/proc/{pid}/comm").exists()]
+
     def set_global(self, name: str, value: object) -> None:
         """One line of the cluster's configuration (man sge_conf)."""
         lines = [line for line in self.administer("qconf", "-sconf").splitlines() if not line.startswith("#")]
