@@ -28,6 +28,7 @@ from spk.embed.embeddings import embed
 from spk.embed.model import save_model
 from spk.errors import InputError
 from spk.feats.spec_augment import SpecAugment
+from spk.losses.classifier import classifiers
 from spk.losses.loss import Loss
 from spk.metrics.eer import eer
 from spk.nets.embedder import Embedder
@@ -373,6 +374,15 @@ class Trainer:
             torch.get_num_threads(),
             f" in each of {self.group.size} processes" if self.group.size > 1 else "",
         )
+        for name, part in classifiers(self.loss).items():
+            first, last = part.rows
+            share = self.config.train.partial_softmax
+            if part.shard or share < 1:
+                log.info(
+                    "loss %s: this process holds speakers %d to %d of %d; a batch meets its own and %s of the others",
+                    *(name.rstrip(".") or self.config.loss["name"], first + 1, last, part.num_speakers),
+                    "all" if share == 1 else f"{share:.3g}",
+                )
 
     def stop_not_finite(self, what: str, value: float, batch: Batch) -> None:
         """End all processes: sums over processes are alike on each."""

@@ -269,3 +269,28 @@ AM, TWO = {"name": "am_softmax"}, {"size": 60, "utterances_per_speaker": 2}
 def test_a_curriculum_that_the_loss_cannot_follow_is_refused(loss, curriculum, message):
     with pytest.raises(InputError, match=r"^conf/new\.yaml: " + message):
         system_with(loss=loss, batch=TWO, curriculum=curriculum)
+
+
+@pytest.mark.parametrize("key, value", [("shard_classifier", True), ("partial_softmax", 0.1)])
+def test_options_of_the_speakers_weights_are_refused_with_a_loss_that_has_none(key, value):
+    train = {"steps": 10, key: value}
+    batch = {"size": 60, "utterances_per_speaker": 2}
+    message = rf"train\.{key}: the loss {{}} has no weights for each speaker; .*take one of a_softmax, aam_softmax"
+    for loss in ("triplet", "ge2e"):
+        with pytest.raises(InputError, match=message.format(loss)):
+            system_with(loss=loss, batch=batch, train=train)
+    with pytest.raises(InputError, match=message.format("sum")):
+        system_with(loss={"name": "sum", "first": "ge2e", "second": "triplet"}, batch=batch, train=train)
+    for loss in ("dam_softmax", "softmax_angular_prototypical", {"name": "sum", "first": "ge2e", "second": "nsl"}):
+        assert getattr(system_with(loss=loss, batch=batch, train=train).train, key) == value
+
+
+@pytest.mark.parametrize("share", [0, -0.1, 1.1])
+def test_a_share_of_speakers_is_above_0_and_at_most_1(share):
+    with pytest.raises(InputError, match=r"train\.partial_softmax: .* out of range; allowed: above 0 and at most 1"):
+        system_with(train={"steps": 10, "partial_softmax": share})
+
+
+def test_a_batch_size_cannot_be_found_for_a_classifier_that_is_shared_out():
+    with pytest.raises(InputError, match=r"batch\.size: auto is tried in one process.*give a number"):
+        system_with(batch={"size": "auto"}, train={"steps": 10, "shard_classifier": True})
