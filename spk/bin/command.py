@@ -8,6 +8,7 @@ import functools
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ def command(main: Callable[[], None]) -> Callable[[], None]:
     def wrapped() -> None:
         logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
         name = Path(sys.argv[0]).stem
+        outside, threading.excepthook = threading.excepthook, say_thread_fault
         try:
             main()
         except InputError as error:
@@ -54,20 +56,25 @@ def command(main: Callable[[], None]) -> Callable[[], None]:
             if (said := say_fault(error)) is None:
                 raise
             sys.exit(f"{name}: error: {said}")
+        finally:
+            threading.excepthook = outside
 
     return wrapped
 
 
-def say_fault(error: Exception) -> str | None:
-    """One line for what the machine did, not the input: a full disk, no memory, a process killed; None for our bugs."""
-    if is_out_of_memory(error):
+def say_fault(error: BaseException | None) -> str | None:
+    """One line for what the machine did, not the input: a full disk, no memory; None for our bugs."""
+    if error is not None and is_out_of_memory(error):
         return f"{say_out_of_memory(error)}; give it more (--mem of --cmd, a larger machine), or run fewer jobs at once"
     if isinstance(error, OSError):
         hint = HINTS.get(error.errno, error.strerror or str(error))
         return f"{error.filename or 'input/output'}: {hint}"
-    if isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker"):
-        return (
-            f"a process that reads training data was killed ({str(error).splitlines()[0].rstrip('. ')}); memory may "
-            "have run out: lower train.workers or ask for more, and run the same command again, it carries on"
-        )
     return None
+
+
+def say_thread_fault(of: threading.ExceptHookArgs) -> None:
+    """The same for a thread, such as that which writes for TensorBoard: the main one comes to know of it, too."""
+    if (said := say_fault(of.exc_value)) is None:
+        threading.__excepthook__(of)
+    else:
+        logging.getLogger(__name__).warning("%s", said)

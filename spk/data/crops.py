@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from collections.abc import Iterator
 from typing import Any
@@ -85,9 +86,28 @@ def load_batches(
 
 def raised(items: Iterator[Any]) -> Iterator[Any]:
     try:
-        for item in items:
+        while True:
+            with said_when_a_reader_dies():
+                item = next(items, None)
+            if item is None:
+                return
             if isinstance(item, InputError):
                 raise item
             yield item
     finally:
         del items  # and with it the processes, which the traceback of an error would keep
+
+
+@contextlib.contextmanager
+def said_when_a_reader_dies() -> Iterator[None]:
+    """A process that reads ahead was killed: torch notices by itself, or by what it was handing over just then."""
+    try:
+        yield
+    except (RuntimeError, ConnectionError, EOFError) as error:
+        if isinstance(error, RuntimeError) and not str(error).startswith("DataLoader worker"):
+            raise
+        reason = " ".join(str(error).split()).rstrip(".") or "it is gone"
+        raise InputError(
+            f"a process that reads training data was killed ({reason}); memory may have run out: lower train.workers "
+            "or ask for more, and run the same command again, it carries on"
+        ) from None

@@ -36,6 +36,17 @@ def whole_file(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO]:
         raise
 
 
+@contextlib.contextmanager
+def named(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Give an OSError of a write the name of the file, which it does not say by itself."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = os.fspath(path)
+        raise
+
+
 def write_json(path: str | os.PathLike[str], value: Any, **options: Any) -> None:
     """Write a value as JSON that people can read, whole or not at all; `options` are those of json.dump."""
     with whole_file(path) as file:

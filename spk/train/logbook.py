@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from spk.data.files import whole_file
+from spk.data.files import named, whole_file
 
 log = logging.getLogger(__name__)
 SECONDS_BETWEEN_LINES = 10.0
@@ -52,11 +52,13 @@ class Logbook:
 
     def record(self, step: int, **values: float) -> None:
         """Log values at a step; they show on the bar, or as a line now and then."""
-        self.writer.writerow({"step": step} | {name: f"{value:.6g}" for name, value in values.items()})
-        self.file.flush()
+        with named(self.path):
+            self.writer.writerow({"step": step} | {name: f"{value:.6g}" for name, value in values.items()})
+            self.file.flush()
         if self.board is not None:
-            for name, value in values.items():
-                self.board.add_scalar(name, value, step)
+            with named(self.board.log_dir):
+                for name, value in values.items():
+                    self.board.add_scalar(name, value, step)
         text = " ".join(f"{name} {value:.4g}" for name, value in values.items())
         if self.bar is not None:
             self.bar.set_postfix_str(text)
@@ -67,9 +69,11 @@ class Logbook:
     def close(self) -> None:
         if self.bar is not None:
             self.bar.close()
-        self.file.close()
+        with named(self.path):
+            self.file.close()
         if self.board is not None:
-            self.board.close()
+            with named(self.board.log_dir):
+                self.board.close()
 
 
 def progress_bar(total_steps: int, step: int) -> Any | None:
