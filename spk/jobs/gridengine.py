@@ -57,6 +57,7 @@ class GridEngine:
     index_variable = "SGE_TASK_ID"
     # -notify: USR2 before the end, whatever its reason; USR1 before a suspension or at a soft limit.
     signals_for_script = ("SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2", "SIGXCPU")
+    stop_launched = ()
 
     def __init__(self, config: SiteConfig) -> None:
         self.config = config
