@@ -68,9 +68,9 @@ def load_rows(directory: Path, state: State, loss: Loss, optimizer: Optimizer) -
 
     InputError when files are missing, damaged or do not fit.
     """
-    if "row_files" not in state and not is_sharded(loss):
-        return state
     rows = rows_of(loss)
+    if not rows or ("row_files" not in state and not is_sharded(loss)):
+        return state
     numbers = numbers_of(rows, optimizer)
     part_of_all = next(iter(classifiers(loss).values()))
     if "row_files" in state:
@@ -78,6 +78,11 @@ def load_rows(directory: Path, state: State, loss: Loss, optimizer: Optimizer) -
     else:
         of_all = {name: state["optimizer"]["state"].get(number, {}) for name, number in numbers.items()}
         parts = [({"weights": state["loss"], "optimizer": of_all}, slice(*part_of_all.rows))]
+    if missing := [name for name in rows for part, _ in parts if name not in part["weights"]]:
+        raise InputError(
+            f"{directory}: the checkpoint of step {state['step']} is of another loss: it has no {missing[0]}; name "
+            "another directory"
+        )
     weights = {name: torch.cat([part["weights"][name][own] for part, own in parts]) for name in rows}
     known = dict(state["optimizer"]["state"])
     for name, number in numbers.items():
@@ -112,9 +117,11 @@ def check_row_files(directory: Path, state: State) -> None:
     """InputError when a file that the checkpoint names is not there, or not as it was written."""
     for entry in state.get("row_files", []):
         path = directory / entry["name"]
-        if not path.is_file():
-            raise InputError(f"{path}: no such file")
-        if file_digest(path) != entry["digest"]:
+        try:
+            digest = file_digest(path)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+        if digest != entry["digest"]:
             raise InputError(f"{path}: is damaged")
 
 

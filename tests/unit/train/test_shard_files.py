@@ -192,3 +192,10 @@ def test_files_that_do_not_have_all_speakers_are_refused(trained):
     for files in (state["row_files"][:1], state["row_files"][1:], state["row_files"][::2], []):
         with pytest.raises(InputError, match="no files with the rows of all 7 speakers"):
             load_rows(directory, state | {"row_files": files}, training.loss, training.optimizer)
+
+
+def test_rows_of_another_loss_are_refused(trained):
+    directory = trained[0] / "drawn with momentum"
+    other = Training("without a state", ALONE, is_sharded=True)
+    with pytest.raises(InputError, match="the checkpoint of step 7 is of another loss: it has no weight_CD"):
+        load_rows(directory, load_latest(directory), other.loss, other.optimizer)
