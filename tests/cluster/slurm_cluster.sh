@@ -2,7 +2,8 @@
 # Usage: slurm_cluster.sh start DIR [PID] | stop DIR | stop-controller DIR | start-controller DIR
 # A Slurm cluster of its own on this machine, as root and on loopback alone: all its files are in DIR, its ports are free ones,
 # its munge is a second one. Two machines, n1 and n2, of 8 pretended cores, 16 GB and 2 pretended GPUs each. Its users set
-# SLURM_CONF=DIR/slurm.conf. It is stopped when process PID ends, however it ends. Memory is watched every second.
+# SLURM_CONF=DIR/slurm.conf. When process PID ends, however it ends, it is stopped and DIR removed. Memory is watched every
+# second.
 # Packages (Debian): slurmctld slurmd slurm-client munge
 set -euo pipefail
 umask 022
@@ -110,12 +111,13 @@ start() {
 }
 
 if [ $# -lt 2 ]; then
-  sed -n '2,6s/^# //p' "$0"
+  sed -n '2,7s/^# //p' "$0"
   exit 1
 fi
 action=$1
 daemons=(slurmd.n1 slurmd.n2 slurmctld munged)
-mkdir -p "$2"
+if [ "$action" = start ]; then mkdir -p "$2"; fi
+if [ ! -d "$2" ]; then exit 0; fi
 dir=$(cd "$2" && pwd)
 case $action in
   start)
@@ -123,7 +125,7 @@ case $action in
     if [ -n "${3:-}" ]; then
       # In a session of its own, with nobody's output open.
       # shellcheck disable=SC2016 # for the inner bash
-      setsid bash -c 'tail --pid="$1" -f /dev/null; "$2" stop "$3"' bash "$3" "$(realpath "$0")" "$dir" \
+      setsid bash -c 'tail --pid="$1" -f /dev/null; "$2" stop "$3"; rm -rf "$3"' bash "$3" "$(realpath "$0")" "$dir" \
         </dev/null >/dev/null 2>&1 &
     fi
     ;;

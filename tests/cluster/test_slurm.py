@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from cluster.slurm_site import ROOT, SlurmSite, ended, wait_for
+from cluster.slurm_site import ROOT, SCRIPT, SlurmSite, ended, wait_for
 
 # On SIGTERM (also twice) it notes how far it came and ends as a training that has saved a checkpoint; else it goes on
 # until told to stop. The second time, it finds the note and ends well.
@@ -25,7 +25,7 @@ while :; do sleep 0.1; done
 
 
 # The jobs that wait for Slurm's clock: they begin before all others, and are asked for at the end.
-SLOW = ("over_time", "training")
+SLOW = ("over_time", "training", "many")
 
 
 @pytest.fixture(autouse=True)
@@ -51,15 +51,18 @@ class Slow:
         self.requeued = slurm.start(
             "--requeue", "true", "--time", "0:01:00", "log/training.log", "bash", script, cwd=folder
         )
-        for name in SLOW:
+        for name in SLOW[:2]:
             slurm.await_queue(name, "RUNNING")
+        code = 'read -r a _ </proc/uptime; echo "SPAN $a"; read -r b _ </proc/uptime; echo "SPAN $b"'
+        words = ["--mem", "10M", "--max-jobs-run", "4", "JOB=1:500", "log/many.JOB.log", "bash", "-c", code]
+        self.many = slurm.start(*words, cwd=folder)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def slow(slurm, tmp_path_factory):
     slow = Slow(slurm, tmp_path_factory.mktemp("slow"))
     yield slow
-    for process in (slow.over_time, slow.requeued):
+    for process in (slow.over_time, slow.requeued, slow.many):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
         ended(process)
@@ -186,22 +189,6 @@ def test_a_user_who_may_not_submit_is_told_so_by_slurm(slurm, tmp_path_factory):
     assert done.returncode == 1, done.stderr
     assert "slurm: error: sbatch refused the job" in done.stderr
     assert "not permitted" in done.stderr or "Access" in done.stderr or "denied" in done.stderr
-
-
-def test_no_more_tasks_run_at_once_than_asked_of_500(slurm, tmp_path):
-    """Each task writes when it began and ended; a sweep over these times counts how many ran at once."""
-    code = 'read -r a _ </proc/uptime; echo "SPAN $a"; read -r b _ </proc/uptime; echo "SPAN $b"'
-    words = ["--mem", "10M", "--max-jobs-run", "4", "JOB=1:500", "log/x.JOB.log", "bash", "-c", code]
-    assert slurm.run(*words, cwd=tmp_path, timeout=300) == (0, "")
-    events = []
-    for task in range(1, 501):
-        start, end = (float(line.split()[1]) for line in log_lines(tmp_path / f"log/x.{task}.log"))
-        events += [(start, 1), (end + 0.001, -1)]
-    running = most = 0
-    for _, change in sorted(events):
-        running += change
-        most = max(most, running)
-    assert 1 <= most <= 4
 
 
 @pytest.mark.parametrize("signum, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -343,3 +330,30 @@ def test_a_controller_that_is_away_is_waited_for(slurm, tmp_path):
     finally:
         slurm.control("start-controller")
     assert ended(process)[0] == 0
+
+
+def test_no_more_tasks_run_at_once_than_asked_of_500(slow):
+    """Each task writes when it began and ended; a sweep over these times counts how many ran at once."""
+    assert ended(slow.many, 300)[0] == 0
+    events = []
+    for task in range(1, 501):
+        start, end = (float(line.split()[1]) for line in log_lines(slow.folder / f"log/many.{task}.log"))
+        events += [(start, 1), (end + 0.001, -1)]
+    running = most = 0
+    for _, change in sorted(events):
+        running += change
+        most = max(most, running)
+    assert 1 <= most <= 4
+
+
+def test_the_cluster_of_a_process_that_was_killed_is_taken_down(tmp_path):
+    process = subprocess.Popen(["sleep", "600"])
+    folder = tmp_path / "cluster"
+    subprocess.run([SCRIPT, "start", folder, str(process.pid)], check=True, timeout=60)
+    daemons = [int((folder / f"{name}.pid").read_text()) for name in ("munged", "slurmctld", "slurmd.n1", "slurmd.n2")]
+    commands = [Path(f"/proc/{pid}/cmdline") for pid in daemons]
+    assert all(str(folder) in command.read_text() for command in commands)
+    process.kill()
+    process.wait()
+    wait_for(lambda: not folder.exists())
+    assert not [command for command in commands if command.exists() and str(folder) in command.read_text()]
