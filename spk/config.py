@@ -372,7 +372,8 @@ def check_classifier(train: TrainConfig, batch: BatchConfig, loss: Mapping[str, 
             )
     if train.shard_classifier and batch.size == "auto":
         raise InputError(
-            "batch.size: auto is tried in one process, which train.shard_classifier divides; give a number"
+            "batch.size: auto is tried in one process, and train.shard_classifier shares the loss out to several; "
+            "give a number"
         )
 
 
