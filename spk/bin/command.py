@@ -69,6 +69,12 @@ def say_fault(error: BaseException | None) -> str | None:
     if isinstance(error, OSError):
         hint = HINTS.get(error.errno, error.strerror or str(error))
         return f"{error.filename or 'input/output'}: {hint}"
+    # torch raises it wherever the process that reads ahead was killed, which may be in the middle of anything.
+    if isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker"):
+        return (
+            f"a process that reads training data was killed ({' '.join(str(error).split()).rstrip('. ')}); memory may "
+            "have run out: lower train.workers or ask for more, and run the same command again, it carries on"
+        )
     return None
 
 

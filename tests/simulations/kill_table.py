@@ -204,7 +204,7 @@ class Workplace:
 
     def output(self, row: str) -> Path:
         self.count += 1
-        return self.outputs / f"{self.count:04d}_{row.replace(' ', '_')}"
+        return self.outputs / f"{self.count:04d}_{row.replace(' ', '_').replace('/', '_')}"
 
     def untouched(self, name: str, line: str) -> float:
         """Run a line to its end; the seconds that it took."""
