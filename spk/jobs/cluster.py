@@ -5,7 +5,7 @@ waits, or never return. Beside the logs, in q/<name of the log>/, each submitted
 
     NAME.sh     the script that the queue runs; NAME is the job's name in the queue, never used twice
     job.json    the command, the log, the numbers of the tasks: index 1..n of the array is a place in that list
-    id          the queue's id
+    id          the queue's id, for people who look
     done/I      the marker of index I: its status, written by spk/jobs/task.py as its last act
     out/I       what the queue itself has to say of index I
 
@@ -48,7 +48,7 @@ Value = TypeVar("Value")
 
 
 class Interrupted(Exception):
-    """A signal asked to stop while the queue did not answer."""
+    """A signal asked to stop while the queue was asked, or did not answer. A queue may raise it when one is pending."""
 
 
 class QueueSilent(Exception):
@@ -162,7 +162,7 @@ class Follower:
                     self.cancel_leftovers()
                     self.follow()
                 except Interrupted:
-                    pass
+                    self.pause(0)  # takes note of the signal, if nobody has
                 finally:
                     counts = self.stop()
                 status = report(self.queue.name, self.failures, *counts, self.interrupted_by)
@@ -396,6 +396,8 @@ class Follower:
                 self.await_absence(ids, self.stop_patience)
             except QueueSilent as words:
                 self.say(f"{' '.join(ids)} could not be cancelled ({words}); the next call of this job will do it")
+            except Interrupted:
+                self.pause(0)
             self.interrupted_by = interrupted_by or self.interrupted_by
         return running, len(left) - running + len(self.todo)
 

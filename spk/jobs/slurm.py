@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from spk.errors import InputError
-from spk.jobs.cluster import CANCELLED, OUT_OF_MEMORY, OVER_TIME, PREEMPTED, QueueSilent, State
+from spk.jobs.cluster import CANCELLED, OUT_OF_MEMORY, OVER_TIME, PREEMPTED, Interrupted, QueueSilent, State
 from spk.jobs.cluster import run as run_in_queue
 from spk.jobs.job import Job
 from spk.jobs.log import signal_name
@@ -102,7 +104,7 @@ class Slurm:
         ]
         if job.requeue:
             words.append(f"--signal=B:USR1@{warning_seconds(job.resources.get('time'))}")
-        done = tool([*words, str(script.absolute())], timeout=120)
+        done = tool([*words, str(script.absolute())], timeout=150, interruptible=False)
         if done.returncode != 0:
             raise InputError(f"{words[0]} refused the job: {said(done)}")
         id = done.stdout.strip().splitlines()[-1].partition(";")[0]
@@ -127,7 +129,7 @@ class Slurm:
         }
 
     def cancel(self, ids: list[str]) -> None:
-        tool(["scancel", "--quiet", *ids])
+        tool(["scancel", "--quiet", *ids], interruptible=False)
 
     def why_gone(self, id: str, index: int) -> str:
         state, code = self.recorded(id, index)
@@ -164,6 +166,8 @@ class Slurm:
         """MaxArraySize is one more than the greatest index."""
         if not self.most:
             done = tool(["scontrol", "show", "config"])
+            if done.returncode != 0:
+                raise InputError(f"scontrol failed: {said(done)}")
             sizes = [int(size) - 1 for size in re.findall(r"MaxArraySize\s*=\s*(\d+)", done.stdout)]
             sizes += [int(size) for size in re.findall(r"max_array_tasks=(\d+)", done.stdout)]
             self.most = max(min(sizes, default=1000), 1)
@@ -185,21 +189,33 @@ class Slurm:
         ]
 
 
-def tool(words: list[str], timeout: float = 60) -> subprocess.CompletedProcess[str]:
-    """Run one of Slurm's tools; QueueSilent when the controller does not answer it."""
+def tool(words: list[str], timeout: float = 90, interruptible: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run one of Slurm's tools; QueueSilent when the controller does not answer it, Interrupted by a pending signal."""
     # Nothing is inherited from a job in which we run, nor how the user likes to see the queue; how it is found is.
     kept = ("SLURM_CONF", "SLURM_CLUSTERS")
     others = ("SLURM_", "SQUEUE_", "SCANCEL_")
     environment = {key: value for key, value in os.environ.items() if not key.startswith(others) or key in kept}
     environment["SLURM_BITSTR_LEN"] = "0"  # lists of indices are not cut short
+    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     try:
-        done = subprocess.run(
-            words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, env=environment
-        )
+        process = subprocess.Popen(words, **streams, text=True, errors="replace", env=environment)
     except FileNotFoundError:
         raise InputError(f"{words[0]}: no such command; is this a machine from which one submits to Slurm?") from None
-    except subprocess.TimeoutExpired:
-        raise QueueSilent(f"{words[0]} did not come back within {timeout:.0f} seconds") from None
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            output, errors = process.communicate(timeout=0.5)
+            break
+        except subprocess.TimeoutExpired:
+            interrupted = interruptible and signal.sigpending() & {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+            if not interrupted and time.monotonic() < deadline:
+                continue
+            process.kill()
+            process.communicate()
+            if interrupted:
+                raise Interrupted from None
+            raise QueueSilent(f"{words[0]} did not come back within {timeout:.0f} seconds") from None
+    done = subprocess.CompletedProcess(words, process.returncode, output, errors)
     if done.returncode != 0 and SILENT.search(done.stderr):
         raise QueueSilent(said(done))
     return done

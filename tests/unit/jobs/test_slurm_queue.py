@@ -1,10 +1,16 @@
-"""What is pure of the Slurm engine: how Slurm's answers are read, and what is asked of it."""
+"""How the answers of Slurm are read, and what is asked of it. Its tools are scripts that answer as Slurm 22.05 did."""
 
 from __future__ import annotations
 
+import os
+import signal
+import time
+from collections.abc import Callable
+
 import pytest
 
-from spk.jobs.cluster import State
+from spk.errors import InputError
+from spk.jobs.cluster import Interrupted, QueueSilent, State
 from spk.jobs.job import Job
 from spk.jobs.site_config import parse_site_config
 from spk.jobs.slurm import BUILT_IN, Slurm, in_whole_units, parse_indices, state_of, warning_seconds
@@ -72,3 +78,159 @@ def test_several_nodes_are_asked_for_and_the_command_started_on_each():
     ]
     assert slurm.launcher(Job("x", ["true"], resources={"nodes": "1"})) == []
     assert slurm.launcher(Job("x", ["true"])) == []
+
+
+@pytest.fixture
+def tool(tmp_path, monkeypatch) -> Callable[[str, str], None]:
+    """`tool("squeue", "echo x")` puts a tool of that name before all others."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    def make(name: str, code: str) -> None:
+        (tmp_path / name).write_text(f"#!/bin/sh\n{code}\n")
+        (tmp_path / name).chmod(0o755)
+
+    return make
+
+
+@pytest.fixture
+def slurm() -> Slurm:
+    return Slurm(parse_site_config(BUILT_IN, "built in"))
+
+
+def test_the_states_of_all_arrays_come_from_one_answer(tool, slurm, tmp_path):
+    tool("squeue", f'echo "$@" >{tmp_path}/asked; cat {tmp_path}/answer')
+    (tmp_path / "answer").write_text(
+        "12|4-6%2|PENDING|JobArrayTaskLimit\n12|1|RUNNING|None\n"
+        "13|1-2|PENDING|Nodes required for job are DOWN, DRAINED\n"
+    )
+    down = State("blocked", "Nodes required for job are DOWN, DRAINED")
+    assert slurm.states(["12", "13"]) == {
+        **{("12", index): State("waiting") for index in (4, 5, 6)},
+        ("12", 1): State("running"),
+        ("13", 1): down,
+        ("13", 2): down,
+    }
+    assert (tmp_path / "asked").read_text() == "--noheader --jobs=12,13 --format=%F|%K|%T|%r\n"
+
+
+def test_an_array_that_slurm_has_forgotten_has_ended(tool, slurm):
+    tool("squeue", "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1")
+    assert slurm.states(["12"]) == {}
+
+
+RECORDS = """
+JobId=31 ArrayJobId=31 ArrayTaskId=4294967294 JobName=x JobState=CANCELLED Reason=None ExitCode=0:0
+JobId=34 ArrayJobId=31 ArrayTaskId=3 JobName=x JobState=FAILED Reason=NonZeroExitCode ExitCode=0:9
+JobId=33 ArrayJobId=31 ArrayTaskId=2 JobName=x JobState=TIMEOUT Reason=TimeLimit ExitCode=0:15
+JobId=32 ArrayJobId=31 ArrayTaskId=1 JobName=x JobState=FAILED Reason=NonZeroExitCode ExitCode=7:0
+"""
+
+
+def test_why_a_task_has_gone_is_read_from_what_slurm_still_knows(tool, slurm, tmp_path):
+    tool("scontrol", f"cat <<'END'\n{RECORDS.strip()}\nEND\necho asked >>{tmp_path}/asked")
+    assert slurm.why_gone("31", 1) == ""  # it ended by itself
+    assert slurm.why_gone("31", 2).startswith("over its time limit")
+    assert slurm.why_gone("31", 3) == "killed (SIGKILL)"
+    assert slurm.why_gone("31", 4).startswith("cancelled")  # while it waited: Slurm keeps one record for all such
+    assert (tmp_path / "asked").read_text() == "asked\n"
+    # What was known before the queue was asked again is not relied on.
+    tool("squeue", "exit 0")
+    slurm.states(["31"])
+    slurm.why_gone("31", 1)
+    assert (tmp_path / "asked").read_text() == "asked\nasked\n"
+
+
+def test_a_task_killed_for_its_memory_is_known_by_slurms_own_words(tool, slurm, tmp_path):
+    tool("scontrol", f"cat <<'END'\n{RECORDS.strip()}\nEND")
+    tool("sbatch", "echo 31")
+    (tmp_path / "a/out").mkdir(parents=True)
+    assert slurm.submit(tmp_path / "a/x.sh", 3, Job("x", ["true"])) == "31"
+    (tmp_path / "a/out/3").write_text(
+        "slurmstepd: error: StepId=34.batch exceeded memory limit (333 > 104), being killed\n"
+    )
+    assert slurm.why_gone("31", 3).startswith("out of memory")
+
+
+def test_the_accounting_is_asked_where_slurm_itself_has_forgotten(tool, slurm):
+    tool("scontrol", "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1")
+    tool("sacct", "echo 'CANCELLED by 1000|0:15'")
+    assert slurm.why_gone("31", 3).startswith("cancelled")
+
+
+def test_a_job_is_submitted_once_although_the_first_answer_was_lost(tool, slurm, tmp_path):
+    tool(
+        "sbatch",
+        "echo 'sbatch: error: Batch job submission failed: Socket timed out on send/recv operation' >&2; exit 1",
+    )
+    script = tmp_path / "x.abc.1/x.abc.1.sh"
+    with pytest.raises(QueueSilent, match="Socket timed out"):
+        slurm.submit(script, 3, Job("x", ["true"]))
+    tool("squeue", "echo \"$@\" | grep -q name=x.abc.1 && printf '77\\n77\\n'")
+    assert slurm.submit(script, 3, Job("x", ["true"])) == "77"
+
+
+def test_what_is_asked_of_sbatch(tool, slurm, tmp_path):
+    tool("sbatch", f"printf '%s\\n' \"$@\" >{tmp_path}/asked; echo '31;cluster'")
+    job = Job("x", ["true"], "JOB", 1, 9, {"mem": "1.5G", "time": "0:02:00"}, max_jobs_run=4, requeue=True)
+    assert slurm.submit(tmp_path / "100% x/x.sh", 9, job) == "31"
+    assert (tmp_path / "asked").read_text().splitlines() == [
+        "--mem",
+        "1536M",
+        "--time",
+        "0:02:00",
+        "--parsable",
+        "--array=1-9%4",
+        "--job-name=x",
+        f"--output={tmp_path}/100%% x/out/%a",
+        "--no-requeue",
+        "--signal=B:USR1@30",
+        f"{tmp_path}/100% x/x.sh",
+    ]
+
+
+def test_a_refusal_is_in_slurms_own_words(tool, slurm, tmp_path):
+    tool("sbatch", "printf 'sbatch: error: one thing\\nsbatch: error: Batch job submission failed: no\\n' >&2; exit 1")
+    with pytest.raises(InputError, match=r"^sbatch refused the job: one thing; Batch job submission failed: no$"):
+        slurm.submit(tmp_path / "x.sh", 1, Job("x", ["true"]))
+
+
+def test_without_slurm_it_is_said_what_is_missing(slurm, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputError, match="squeue: no such command; is this a machine from which one submits"):
+        slurm.states(["1"])
+
+
+@pytest.mark.parametrize(
+    "config, most",
+    [
+        ("MaxArraySize            = 1001", 1000),
+        ("MaxArraySize            = 1001\nSchedulerParameters     = max_array_tasks=50,bf_interval=2", 50),
+        ("nothing", 1000),
+    ],
+)
+def test_the_size_of_an_array_is_that_of_the_site(tool, slurm, config, most):
+    tool("scontrol", f"cat <<'END'\n{config}\nEND")
+    assert slurm.max_array() == most
+
+
+def test_what_the_user_has_set_for_the_tools_does_not_change_their_answers(tool, slurm, monkeypatch, tmp_path):
+    for name in ("SQUEUE_STATES", "SQUEUE_FORMAT", "SLURM_JOB_ID", "SLURM_CONF"):
+        monkeypatch.setenv(name, "x")
+    tool("squeue", f"env >{tmp_path}/environment")
+    slurm.states(["1"])
+    names = {line.partition("=")[0] for line in (tmp_path / "environment").read_text().splitlines()}
+    assert {name for name in names if name.startswith(("SQUEUE", "SLURM"))} == {"SLURM_CONF", "SLURM_BITSTR_LEN"}
+
+
+def test_a_tool_that_hangs_does_not_keep_a_signal_waiting(tool, slurm):
+    tool("squeue", "exec sleep 60")
+    old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        start = time.monotonic()
+        with pytest.raises(Interrupted):
+            slurm.states(["1"])
+        assert time.monotonic() - start < 20
+        assert signal.sigtimedwait({signal.SIGTERM}, 0)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, old)
