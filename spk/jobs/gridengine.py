@@ -41,6 +41,7 @@ SILENT = re.compile(
 ACCOUNTING_SECONDS = 20.0
 # How long a file may take to appear here that a node has written.
 FILE_SECONDS = 5.0
+NOWHERE = "/dev/null"
 # Above what any site allows in one array, unless it has no limit.
 UNLIMITED = 10**6
 
@@ -83,10 +84,9 @@ class GridEngine:
 
     def wanted(self, script: Path, num_tasks: int) -> list[str]:
         """The flags that are ours. `-r n`: what is stopped is submitted again by us, or not at all."""
-        folder = os.path.relpath(script.parent)
-        # What has a meaning in qsub's paths: a host's name before a colon, a list, a variable.
-        output = "/dev/null" if re.search(r"[:,$]", folder) else f"{folder}/out/$TASK_ID"
-        flags = ["-terse", "-cwd", "-S", "/bin/bash", "-N", script.stem, "-j", "y", "-o", output]
+        # The script goes to the folder anyway.
+        place = ["-wd", "/"] if "$" in os.fspath(Path.cwd()) else ["-cwd"]
+        flags = ["-terse", *place, "-S", "/bin/bash", "-N", script.stem, "-j", "y", "-o", output_path(script.parent)]
         return [*flags, "-t", f"1-{num_tasks}", "-notify", "-r", "n"]
 
     def accepted(self, asked: list[str], wanted: list[str]) -> str:
@@ -108,9 +108,7 @@ class GridEngine:
         if done.returncode != 0:
             hint = ""
             if "no suitable queue" in done.stderr:
-                hint = (
-                    f"; no machine has all of {' '.join(asked[1:])} (some of it for each slot of -pe)"
-                )
+                hint = f"; no machine has all of {' '.join(asked[1:])} (some of it for each slot of -pe)"
             raise InputError(f"{asked[0]} refused the job: {said(done)}{hint}")
         match = re.search(r"^\d+", done.stdout, re.MULTILINE)
         if not match:
@@ -189,7 +187,7 @@ class GridEngine:
             return said_by.why_ended(account, signalled)
         if signalled == "SIGUSR2":
             return f"{CANCELLED} by qdel"
-        began = (folder / "out" / str(index)).exists()
+        began = output_path(folder) == NOWHERE or (folder / "out" / str(index)).exists()
         if not signalled and not began and time.monotonic() - since > FILE_SECONDS:
             return f"{CANCELLED} by qdel while it waited"
         return ""
@@ -253,6 +251,15 @@ def state_of(letters: str, error: str, closed: str) -> State:
     if "h" in letters:
         return State("blocked", f"it is held ({letters}; qalter -h U, or qrls, lets it go)")
     return State("blocked", closed) if closed else State("waiting")
+
+
+def output_path(folder: Path) -> str:
+    """Where the queue's own words on a task of this array go, as qsub's -o takes it: relative to the caller's folder.
+
+    In paths of qsub a colon ends a host, a comma the path, and variables are filled in, also in the caller's folder.
+    """
+    path = os.path.relpath(folder)
+    return NOWHERE if re.search(r"[:,$]", path) or "$" in os.fspath(Path.cwd()) else f"{path}/out/$TASK_ID"
 
 
 def in_clock_time(resources: Mapping[str, str]) -> dict[str, str]:

@@ -181,7 +181,7 @@ def test_a_queue_in_error_is_said_at_once_and_waited_for(caller):
     caller.cluster.break_queue()
     process = caller.start("log/a.log", "echo", "ran")
     first = process.stderr.readline()
-    assert "waiting: queue all.q@" in first
+    assert "queue all.q@" in first
     assert "is in error" in first
     assert "marked QERROR" in first
     caller.cluster.mend_queue()
@@ -275,13 +275,13 @@ def test_who_may_not_submit_is_told_so(caller):
     assert "is no submit host" in done.stderr or "is not a submit host" in done.stderr
 
 
-def test_500_tasks_never_more_than_4_at_once(caller):
+def test_of_many_tasks_never_more_than_4_run_at_once(caller):
     (caller.folder / "now").mkdir()
     count = "mkdir now/JOB; ls now | wc -l >>most; rmdir now/JOB"
-    done = caller("--max-jobs-run=4", "JOB=1:500", "log/a.JOB.log", "bash", "-c", count, timeout=300)
+    done = caller("--max-jobs-run=4", "JOB=1:60", "log/a.JOB.log", "bash", "-c", count, timeout=300)
     assert (done.returncode, done.stderr) == (0, "")
     counted = [int(line) for line in (caller.folder / "most").read_text().split()]
-    assert len(counted) == 500
+    assert len(counted) == 60
     assert 2 <= max(counted) <= 4
 
 

@@ -33,7 +33,7 @@ class Run:
 
     def __call__(self, before: Sequence[str] = (), env: dict[str, str] | None = None) -> str:
         words = [*before, *map(os.fspath, self.words)]
-        done = subprocess.run(words, cwd=self.recipe, env=env, capture_output=True, text=True, timeout=280)
+        done = subprocess.run(words, cwd=self.recipe, env=env, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, done.stderr[-3000:]
         return done.stdout
 

@@ -1,0 +1,130 @@
+"""What a GridEngine 8.1.9 printed, and what it means."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from spk.jobs.gridengine_queue import (
+    error_reasons,
+    jobs_named,
+    number_of_bytes,
+    read_account,
+    read_instances,
+    read_jobs,
+    read_tasks,
+    why_ended,
+)
+
+QSTAT = """\
+job-ID  prior   name       user         state submit/start at     queue                          slots ja-task-ID 
+-----------------------------------------------------------------------------------------------------------------
+     37 0.75000 d1         root         dr    11/21/2026 21:16:29 all.q@vm                           1        
+     41 0.25000 d5         root         r     11/21/2026 21:16:30 all.q@vm                           1 2
+     10 0.50000 no folder  root         Eqw   11/21/2026 21:10:50                                    1        
+      8 0.00000 held       root         hqw   11/21/2026 21:10:49                                    1 1,2,10-12:1
+"""  # noqa: W291
+
+
+def test_every_task_of_qstat_has_its_letters():
+    assert list(read_jobs(QSTAT)) == [
+        ("37", 1, "dr"),
+        ("41", 2, "r"),
+        ("10", 1, "Eqw"),
+        *(("8", task, "hqw") for task in (1, 2, 10, 11, 12)),
+    ]
+    assert list(read_tasks("1,3,10-14:2")) == [1, 3, 10, 12, 14]
+
+
+def test_a_job_is_found_by_its_full_name():
+    text = QSTAT.replace(
+        "all.q@vm                           1 2\n", "all.q@vm  1 2\n       Full jobname:     d5.long.name\n"
+    )
+    assert jobs_named(text, "d5.long.name") == ["41"]
+    assert jobs_named(text, "d5") == []
+
+
+def test_the_reason_of_an_error_is_told_for_each_task():
+    text = (
+        "job_number:                 10\n"
+        "error reason          1:      11/21/2026 21:10:50 [0:13451]: error: can't chdir to /x: No such file\n"
+        'error reason         12:      11/21/2026 21:12:29 [0:16371]: unable to find prolog file "/x"\n'
+        "scheduling info:            Job is in error state\n"
+    )
+    assert error_reasons(text) == {
+        1: "can't chdir to /x: No such file",
+        12: 'unable to find prolog file "/x"',
+    }
+
+
+def test_a_queue_that_starts_nothing_says_why():
+    text = """\
+queuename                      qtype resv/used/tot. load_avg arch          states
+---------------------------------------------------------------------------------
+all.q@vm                       BIP   0/0/8          0.72     lx-amd64      E
+\tqueue all.q marked QERROR as result of job 28's failure at host vm
+---------------------------------------------------------------------------------
+all.q@full                     BIP   0/8/8          9.72     lx-amd64      a
+---------------------------------------------------------------------------------
+all.q@away                     BIP   0/0/8          -NA-     -NA-          adu
+
+############################################################################
+ - PENDING JOBS - PENDING JOBS - PENDING JOBS - PENDING JOBS - PENDING JOBS
+############################################################################
+     28 0.50000 breaks     root         qw    11/21/2026 21:12:28     1        
+"""  # noqa: W291
+    closed = {name: instance.closed for name, instance in read_instances(text).items()}
+    assert closed == {
+        "all.q@vm": "in error (queue all.q marked QERROR as result of job 28's failure at host vm)",
+        "all.q@full": "",
+        "all.q@away": "disabled and unreachable",
+    }
+
+
+def account(failed: str, status: str = "0", category: str = "NONE", maxvmem: str = "8.887MB", seconds: int = 4) -> str:
+    lines = [
+        "==============================================================",
+        "qname        all.q               ",
+        f"failed       {failed}",
+        f"exit_status  {status}",
+        f"ru_wallclock {seconds}s",
+        "slots        2                   ",
+        f"maxvmem      {maxvmem}",
+        f"category     {category}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+LIMIT = "37  : qmaster enforced h_rt, h_cpu, or h_vmem limit"
+
+
+@pytest.mark.parametrize(
+    ("record", "signalled", "beginning"),
+    [
+        (account(LIMIT, "143                  (Terminated)", "-l h_rt=4"), "SIGUSR2", "over its time limit"),
+        (
+            account(LIMIT, "137", "-l h_rt=90,h_vmem=500M", "1.100GB"),
+            "",
+            "out of memory: it took 1.100GB of h_vmem=500M",
+        ),
+        (account(LIMIT, "137", "-l h_vmem=500M", "0.900GB"), "", "over its time limit"),  # 500M for each of 2 slots
+        (account("0    ", "143                  (Terminated)"), "SIGUSR2", "cancelled"),
+        (account("0    ", "143", "-l h_rt=4,s_rt=2"), "SIGUSR1", "over its time limit s_rt=2"),
+        (account("0    ", "143"), "SIGUSR1", "preempted"),
+        (account("100 : assumedly after job", "137                  (Killed)"), "", "killed (exit status 137)"),
+        (account("26  : opening input/output file"), "", "exit status 0; opening input/output file"),
+    ],
+)
+def test_what_ended_a_task_by_its_record(record, signalled, beginning):
+    assert why_ended(read_account(record), signalled).startswith(beginning)
+
+
+def test_no_record_is_no_account():
+    assert read_account("") == {}
+    assert why_ended(read_account(account("0    ")), "") == ""
+
+
+def test_bytes_as_gridengine_counts_them():
+    assert [number_of_bytes(text) for text in ("12", "1.5K", "2G", "3k")] == [12, 1536, 2 * 2**30, 3000]
+    assert number_of_bytes("INFINITY") == math.inf
