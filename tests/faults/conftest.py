@@ -5,28 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from unit.train.conftest import data_dir, system_yaml, train
 
 __all__ = ["data_dir", "system_yaml", "train"]
-
-
-@pytest.fixture
-def full_disk(disk_of) -> Path:
-    """A file system without a free byte."""
-    disk = disk_of("256k")
-    fill(disk)
-    return disk
-
-
-@pytest.fixture
-def read_only_disk(disk_of) -> Iterator[Path]:
-    disk = disk_of("256k")
-    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
-    return disk
 
 
 @pytest.fixture

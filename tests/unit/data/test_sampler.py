@@ -353,3 +353,29 @@ def test_a_state_that_cannot_be_is_refused(change, message):
 def test_concatenated_ranges_by_hand():
     np.testing.assert_array_equal(concatenated_ranges(np.array([2, 0, 3])), [0, 1, 0, 1, 2])
     assert len(concatenated_ranges(np.array([], dtype=int))) == 0
+
+
+@pytest.mark.parametrize("used", [1, 3, 4, 5, 7])
+def test_batches_of_another_size_go_on_with_what_speakers_are_still_due(used):
+    speakers = np.repeat(np.arange(6), [2, 3, 4, 3, 5, 3])
+    before = SpeakerSampler(speakers, num_speakers_per_batch=4, seed=5)
+    batches = [next(before) for _ in range(used)]
+    after = SpeakerSampler(speakers, num_speakers_per_batch=3, seed=5)
+    after.go_on_from(before.state_after(batches[-1]))
+    uses = np.bincount(np.concatenate([batch.utterances for batch in batches]), minlength=len(speakers))
+    for _ in range(4 * len(speakers)):
+        batch = next(after)
+        assert len(batch.utterances) == 3
+        uses += np.bincount(batch.utterances, minlength=len(speakers))
+        for speaker in range(6):  # each has its own sequence of shuffles, which the change does not break
+            assert np.ptp(uses[speakers == speaker]) <= 1
+    assert np.ptp(uses) <= 2  # speakers are used alike, less what one of them is still due
+
+
+def test_batches_of_the_same_size_go_on_as_if_nothing_had_happened():
+    speakers = np.repeat(np.arange(6), 4)
+    whole, other = (SpeakerSampler(speakers, num_speakers_per_batch=4, seed=5) for _ in range(2))
+    batches = [next(whole) for _ in range(3)]
+    other.go_on_from(whole.state_after(batches[-1]))
+    for _ in range(10):
+        assert np.array_equal(next(whole).utterances, next(other).utterances)
