@@ -17,7 +17,7 @@ as it stands, without a shell. Options (utils/run and the other engines take the
                       end as the queue's `notify` says.
   --config FILE       how this site wants the options to be asked for, in Kaldi's form (default: conf/gridengine.conf,
                       if any):
-                        command qsub -P speech -q all.q
+                        command qsub -P speech
                         option mem=* -l h_vmem=$0
                         option gpu=* -l gpu=$0 -q gpu.q
                       Options of a name that the file lacks are asked for as -l mem_free=, -pe smp, -l gpu=, -l h_rt=

@@ -62,7 +62,10 @@ class GridEngine:
 
     def __init__(self, config: SiteConfig) -> None:
         self.config = config
-        self.user = pwd.getpwuid(os.getuid()).pw_name
+        try:
+            self.user = pwd.getpwuid(os.getuid()).pw_name
+        except KeyError:
+            raise InputError(f"user {os.getuid()} has no name on this machine, by which to ask for jobs") from None
         self.tried: set[Path] = set()
         self.folders: dict[str, Path] = {}
         self.selected: dict[str, list[str]] = {}  # of each array the words of qselect that find the queues for it
