@@ -316,7 +316,7 @@ def kill_everything(folder: Path, options: argparse.Namespace, chosen: list[str]
     place.untouched("data", f"prepare_speaker_folders {corpus} data; prepare_speaker_folders {corpus} mfcc")
     place.save("begin")
     rows: dict[str, Row] = {}
-    for name, line in (STAGES.items() if chosen or options.chains else ()):
+    for name, line in STAGES.items() if chosen or options.chains else ():
         row = Row(name)
         kill_stage(place, row, line, options.kills if name in chosen else 0)
         rows[name] = row
