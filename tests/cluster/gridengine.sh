@@ -2,7 +2,7 @@
 # Usage: gridengine.sh start|stop|run COMMAND ...
 # A GridEngine of one node for tests, from Debian's packages gridengine-master, -exec and -client, as root and without systemd.
 #
-#   start   bring it up (or show that it is up already); `stop` ends its jobs and daemons and removes all that it made
+#   start   bring it up, anew if it is up; `stop` ends its jobs and daemons and removes all that it made
 #   run     a command that sees it: gridengine.sh run qsub job.sh
 #
 # It lives in a network namespace of its own, so that nothing else on the machine sees it and several may run at once. (Its daemons
