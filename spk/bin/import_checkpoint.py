@@ -34,8 +34,8 @@ def main() -> None:
         raise InputError(f"{checkpoint}: no such file")
 
     from spk.embed.published import import_published
-    from spk.train.experiment import locked
     from spk.train.imported import is_imported, write_imported
+    from spk.train.lock import locked
 
     if is_imported(exp_dir, config, checkpoint):
         log.info("%s: already imported", exp_dir / "final.pt")

@@ -72,7 +72,8 @@ def main() -> None:
 def train(options: argparse.Namespace, overrides: list[str], group: Group, held: contextlib.ExitStack) -> None:
     """What all processes do. Only the first looks into the experiment directory, and holds it."""
     from spk.train.checkpoint import list_checkpoints
-    from spk.train.experiment import locked, open_experiment, read_config, record_changes
+    from spk.train.experiment import open_experiment, read_config, record_changes
+    from spk.train.lock import locked
     from spk.train.parallel import together
     from spk.train.settle import settle
 

@@ -57,7 +57,7 @@ def main() -> None:
     from spk.ivector.extractor_training import initial_extractor
     from spk.ivector.frames import FrameReader, read_frame_config
     from spk.ivector.statistics_reader import PosteriorConfig, StatisticsReader, read_ubm, write_posterior_config
-    from spk.train.experiment import locked
+    from spk.train.lock import locked, refuse_when_in_use
 
     torch.set_num_threads(threads)
     posteriors = PosteriorConfig(options.num_gselect, options.min_post, options.posterior_scale)
@@ -66,6 +66,7 @@ def main() -> None:
     diagonal, full = read_ubm(ubm_dir)
     frames.check_dim(full.dim, ubm_dir / "final.ubm")
     if options.only_check:
+        refuse_when_in_use(extractor_dir)
         return
 
     in_data = [path for name in DATA_FILES if (path := Path(options.data) / name).exists()]

@@ -25,7 +25,7 @@ def main() -> None:
     from spk.data.front_end import features_of
     from spk.ivector.frames import FrameConfig, FrameReader
     from spk.ivector.ubm_training import UbmConfig, UbmTraining
-    from spk.train.experiment import locked
+    from spk.train.lock import locked, refuse_when_in_use
 
     parser = argument_parser("train_ubm", __doc__)
     add_fields(parser, UbmConfig)
@@ -42,6 +42,7 @@ def main() -> None:
     frame_config = FrameConfig(**values_of(options, FrameConfig), features=features_of(options.data))
     reader = FrameReader(options.data, frame_config, device=pick_device(options.device))
     if options.only_check:
+        refuse_when_in_use(Path(options.ubm_dir))
         return
     data_files = [Path(options.data) / name for name in ("feats.scp", "utt2num_frames", "vad.scp", ".vad.done")]
     made_from = describe_inputs([path for path in data_files if path.exists()])

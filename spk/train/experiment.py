@@ -1,23 +1,18 @@
-"""An experiment directory: its config, where its numbers come from, and one run in it at a time."""
+"""An experiment directory: its config, and where its numbers come from."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import hashlib
 import logging
 import os
 import platform
-import re
-import socket
 import subprocess
-import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import yaml
 
@@ -47,8 +42,6 @@ FIXED = (
 PLACES = ("feats.scp", "wav.scp")  # tables of where files are
 RECORDINGS_LOOKED_AT = 2000  # of a directory of noises, at most
 BEGINNING = 2**16  # bytes of each
-# A reader of torch's loader looks every 5 s whether its run still lives; it may be in the midst of reading, too.
-SECONDS_TO_NOTICE = 30.0
 
 
 def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -280,57 +273,3 @@ def cuda_name() -> str | None:
     import torch
 
     return torch.cuda.get_device_name() if torch.cuda.is_available() else None
-
-
-@contextlib.contextmanager
-def locked(exp_dir: Path) -> Iterator[None]:
-    """Only one run in a directory at a time: InputError names who holds it. A dead process holds none.
-
-    The lock is the kernel's, not the file's: it ends with its process and the readers that it started, whatever the
-    clock says. Readers of a run that was killed need some seconds to notice, for which they are waited for.
-    """
-    exp_dir.mkdir(parents=True, exist_ok=True)
-    with open(exp_dir / ".lock", "a+", encoding="utf-8") as file:  # noqa: PTH123
-        deadline = time.monotonic() + SECONDS_TO_NOTICE
-        is_said = False
-        while not try_lock(file):
-            file.seek(0)
-            holder = file.read().strip()
-            if not is_dead(holder) or time.monotonic() > deadline:
-                raise InputError(f"{exp_dir} is in use by {holder or 'another run'}; wait for it or stop it")
-            if not is_said:
-                log.info("%s: waiting for what is left of %s, which was killed", exp_dir, holder)
-                is_said = True
-            time.sleep(0.2)
-        now = time.strftime("%Y-%m-%d %H:%M:%S %z")
-        said = f"process {os.getpid()} on {socket.gethostname()} since {now}: {sys.argv[0]}\n"
-        file.truncate(0)
-        with contextlib.suppress(OSError):  # a full disk: the lock holds without its words, too
-            os.write(file.fileno(), said.encode("utf-8", "surrogateescape"))
-        yield
-
-
-def try_lock(file: IO[str]) -> bool:
-    """Take the lock if it is free. On a file system without locks there is nothing to take."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
-            raise
-    return True
-
-
-def is_dead(holder: str) -> bool:
-    """Whether the process that a lock file names was one of this machine and is no more."""
-    match = re.match(r"process (\d+) on (\S+) ", holder)
-    if not match or match[2] != socket.gethostname():
-        return False
-    try:
-        stat = Path(f"/proc/{match[1]}/stat").read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False
-    return stat.rpartition(")")[2].split()[0] in "ZX"  # dead, but nobody has asked yet how it ended

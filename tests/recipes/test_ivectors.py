@@ -21,7 +21,7 @@ from spk.ivector.extractor_files import read_extractor
 from spk.ivector.frames import FrameConfig, write_frame_config
 from spk.ivector.full_gmm import FullGmm
 from spk.ivector.gmm_files import read_full_gmm, write_diagonal_gmm, write_full_gmm
-from spk.train.experiment import locked
+from spk.train.lock import locked
 
 NUM_GAUSS, DIM, IVECTOR_DIM, ITERATIONS = 4, 3, 5, 4
 SPEAKERS = [f"s{n:02d}" for n in range(12)]

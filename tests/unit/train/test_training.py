@@ -234,7 +234,7 @@ def test_a_held_lock_says_who_holds_it(train, system_yaml, data_dir, tmp_path):
     exp.mkdir()
     script = f"""
 import pathlib, time
-from spk.train.experiment import locked
+from spk.train.lock import locked
 with locked(pathlib.Path({str(exp)!r})):
     print("held", flush=True)
     time.sleep(60)
