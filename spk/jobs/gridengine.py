@@ -17,6 +17,7 @@ from spk.jobs import gridengine_queue as said_by
 from spk.jobs.cluster import CANCELLED, QueueSilent, State
 from spk.jobs.cluster import run as run_in_queue
 from spk.jobs.job import Job
+from spk.jobs.queue_tool import ask
 from spk.jobs.site_config import SiteConfig, site_config
 
 # mem_free is what every GridEngine knows; it chooses a machine and limits nothing.
@@ -99,15 +100,15 @@ class GridEngine:
         (mem_free), and refuses any request for that: then the rest is verified, and the measured is compared by us.
         """
         if "-w" in asked:
-            done = tool([*asked, *wanted])
+            done = tool([*asked, *wanted], interruptible=False)
         else:
-            done = tool([*asked, "-w", "e", *wanted])
+            done = tool([*asked, "-w", "e", *wanted], interruptible=False)
             measured = self.measured(asked) if "no suitable queue" in done.stderr else []
             if measured:
                 rest = tool([*without(asked, measured), "-w", "v", *wanted])
                 if rest.returncode == 0:
                     self.check_memory(asked)
-                    done = tool([*asked, "-w", "n", *wanted])
+                    done = tool([*asked, "-w", "n", *wanted], interruptible=False)
         if done.returncode != 0:
             hint = ""
             if "no suitable queue" in done.stderr:
@@ -172,7 +173,7 @@ class GridEngine:
         return closed
 
     def cancel(self, ids: list[str]) -> None:
-        tool(["qdel", *ids])
+        tool(["qdel", *ids], interruptible=False)
 
     def why_gone(self, id: str, index: int) -> str:
         key = (id, index)
@@ -186,7 +187,7 @@ class GridEngine:
         while signalled and not account and to_come and time.monotonic() - since < ACCOUNTING_SECONDS:
             time.sleep(1)
             account, to_come = self.account(id, index)
-        if account:
+        if account and (signalled or not marker.exists() or account.get("failed", "").startswith("37")):
             return said_by.why_ended(account, signalled)
         if signalled == "SIGUSR2":
             return f"{CANCELLED} by qdel"
@@ -219,18 +220,9 @@ class GridEngine:
         return []
 
 
-def tool(words: Sequence[str], timeout: float = 60) -> subprocess.CompletedProcess[str]:
-    """Run one of GridEngine's tools; QueueSilent when its master does not answer."""
-    try:
-        done = subprocess.run(
-            words, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", errors="replace", timeout=timeout
-        )
-    except FileNotFoundError:
-        raise InputError(
-            f"{words[0]}: no such command; is this a machine from which one submits to GridEngine?"
-        ) from None
-    except subprocess.TimeoutExpired:
-        raise QueueSilent(f"{words[0]} did not come back within {timeout:.0f} seconds") from None
+def tool(words: Sequence[str], timeout: float = 60, interruptible: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run one of GridEngine's tools; QueueSilent when its master does not answer, Interrupted by a pending signal."""
+    done = ask(words, "GridEngine", timeout, interruptible)
     if done.returncode != 0 and SILENT.search(done.stderr):
         raise QueueSilent(said(done))
     if done.returncode != 0 and re.search(r"SGE_ROOT|SGE_CELL|cell directory|act_qmaster", done.stderr):

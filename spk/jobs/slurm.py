@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import signal
 import subprocess
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from spk.errors import InputError
-from spk.jobs.cluster import CANCELLED, OUT_OF_MEMORY, OVER_TIME, PREEMPTED, Interrupted, QueueSilent, State
+from spk.jobs.cluster import CANCELLED, OUT_OF_MEMORY, OVER_TIME, PREEMPTED, QueueSilent, State
 from spk.jobs.cluster import run as run_in_queue
 from spk.jobs.job import Job
 from spk.jobs.log import signal_name
+from spk.jobs.queue_tool import ask
 from spk.jobs.site_config import SiteConfig, site_config
 
 BUILT_IN = """
@@ -196,26 +195,7 @@ def tool(words: list[str], timeout: float = 90, interruptible: bool = True) -> s
     others = ("SLURM_", "SQUEUE_", "SCANCEL_")
     environment = {key: value for key, value in os.environ.items() if not key.startswith(others) or key in kept}
     environment["SLURM_BITSTR_LEN"] = "0"  # lists of indices are not cut short
-    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    try:
-        process = subprocess.Popen(words, **streams, text=True, errors="replace", env=environment)
-    except FileNotFoundError:
-        raise InputError(f"{words[0]}: no such command; is this a machine from which one submits to Slurm?") from None
-    deadline = time.monotonic() + timeout
-    while True:
-        try:
-            output, errors = process.communicate(timeout=0.5)
-            break
-        except subprocess.TimeoutExpired:
-            interrupted = interruptible and signal.sigpending() & {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-            if not interrupted and time.monotonic() < deadline:
-                continue
-            process.kill()
-            process.communicate()
-            if interrupted:
-                raise Interrupted from None
-            raise QueueSilent(f"{words[0]} did not come back within {timeout:.0f} seconds") from None
-    done = subprocess.CompletedProcess(words, process.returncode, output, errors)
+    done = ask(words, "Slurm", timeout, interruptible, environment)
     if done.returncode != 0 and SILENT.search(done.stderr):
         raise QueueSilent(said(done))
     return done
