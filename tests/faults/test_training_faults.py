@@ -21,6 +21,7 @@ from unit.train.commands import ENVIRONMENT, train_command
 from unit.train.conftest import write_matrices
 
 from spk.train.checkpoint import list_checkpoints
+from spk.train.lock import locked
 from spk.train.schedules import SCHEDULES
 from spk.train.trainer import Trainer
 
@@ -279,3 +280,14 @@ def test_training_does_not_measure_time_by_a_clock_that_jumps(train, system_yaml
     assert train(system_yaml, data_dir, tmp_path / "exp").returncode == 0
     names, *rows = [line.split(",") for line in (tmp_path / "exp/training.csv").read_text().splitlines()]
     assert all(0 < float(row[names.index("crops_per_second")]) < 1e6 for row in rows)
+
+
+def test_a_second_run_is_refused_and_the_log_of_the_first_stays(system_yaml, data_dir, tmp_path, shell):
+    exp = tmp_path / "exp"
+    (exp / "log").mkdir(parents=True)
+    (exp / "log/train.log").write_text("what the first says\n")
+    with locked(exp):
+        done = shell(f"train --ngpu 0 --config {system_yaml} {data_dir} {exp}")
+    assert done.returncode == 1
+    assert f"{exp} is in use by process {os.getpid()} on " in done.stderr.splitlines()[-1]
+    assert (exp / "log/train.log").read_text() == "what the first says\n"
