@@ -362,7 +362,9 @@ class Follower:
             asked = marker["signalled"] or why.startswith((OVER_TIME, PREEMPTED))
             self.unasked[task] += not asked
             may = asked or self.unasked[task] <= MOST_UNASKED
-            if self.job.requeue and (status == STOPPED_STATUS or why.startswith((OVER_TIME, PREEMPTED))) and may:
+            # What a queue stops for its memory would take as much again.
+            stopped = status == STOPPED_STATUS and not why.startswith(OUT_OF_MEMORY)
+            if self.job.requeue and (stopped or why.startswith((OVER_TIME, PREEMPTED))) and may:
                 self.requeued[task] += 1
                 again = f"requeue {self.requeued[task]}"
             elif self.retried[task] < self.job.retries:

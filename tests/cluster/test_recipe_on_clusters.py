@@ -72,7 +72,7 @@ def here(tmp_path_factory, corpus) -> Run:
 def check_equal(run: Run, table: str, here: Run) -> None:
     ours, theirs = here.computed(), run.computed()
     assert ours.keys() == theirs.keys()
-    for part in ("feats.1.ark", "embedding.1.ark", "plda", "scores_", "results.json"):
+    for part in ("feats_train.1.ark", "embedding.1.ark", "plda", "scores_", "results.json"):
         assert any(part in name for name in ours), part
     assert [name for name, content in ours.items() if theirs[name] != content] == []
     weights, here_weights = run.weights(), here.weights()
@@ -90,4 +90,4 @@ def test_through_slurm(slurm, tmp_path, corpus, here):
 
 def test_through_gridengine(gridengine, tmp_path, corpus, here):
     run = Run(tmp_path / "spk", corpus, "gridengine --mem 500M", "qsub")
-    check_equal(run, run(before=gridengine.command()), here)
+    check_equal(run, run(before=gridengine.command(), env=gridengine.env), here)
