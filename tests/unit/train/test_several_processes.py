@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -146,12 +147,12 @@ def test_what_is_wrong_is_said_once_by_the_first_process_whoever_found_it(system
 class Launched:
     """A training that goes on for long, in so many processes."""
 
-    def __init__(self, system_yaml: Path, data_dir: Path, exp: Path, num_processes: int) -> None:
+    def __init__(self, system_yaml: Path, data_dir: Path, exp: Path, *options: str, **environment: str) -> None:
         long = ["--train.steps", "4000", "--train.save_every", "4000", "--validation.speakers", "0"]
         python, dash_m, *command = map(str, train_command(system_yaml, data_dir, exp, *long))
-        launch = [python, dash_m, "spk.bin.launch", "--nproc", str(num_processes), *command]
+        launch = [python, dash_m, "spk.bin.launch", *options, *command]
         self.exp = exp
-        self.running = subprocess.Popen(launch, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+        self.running = subprocess.Popen(launch, env={**ENVIRONMENT, **environment}, stderr=subprocess.PIPE, text=True)
 
     def ranks(self) -> list[int]:
         """The processes, once they train."""
@@ -171,7 +172,7 @@ class Launched:
 
 def test_a_signal_stops_all_processes_at_one_step_and_a_dead_one_ends_the_others(system_yaml, data_dir, tmp_path):
     """In one test, so that the three runs begin at the same time."""
-    runs = {name: Launched(system_yaml, data_dir, tmp_path / name, 2) for name in ("one", "all", "killed")}
+    runs = {name: Launched(system_yaml, data_dir, tmp_path / name, "--nproc", "2") for name in ("one", "all", "killed")}
     ranks = {name: run.ranks() for name, run in runs.items()}
     os.kill(ranks["one"][1], signal.SIGTERM)
     os.kill(runs["all"].running.pid, signal.SIGTERM)
@@ -190,3 +191,20 @@ def test_a_signal_stops_all_processes_at_one_step_and_a_dead_one_ends_the_others
     for left in (process for some in ranks.values() for process in some):
         with pytest.raises(ProcessLookupError):
             os.kill(left, 0)
+
+
+def test_a_dead_process_on_one_machine_ends_those_of_the_other(system_yaml, data_dir, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    where = {"SPK_MASTER": "127.0.0.1", "SPK_MASTER_PORT": port}
+    options = (system_yaml, data_dir, tmp_path / "exp", "--nproc", "1", "--nnodes", "2")
+    machines = [Launched(*options, SPK_NODE_RANK=rank, **where) for rank in ("0", "1")]
+    (_,), (killed,) = (machine.ranks() for machine in machines)
+    os.kill(killed, signal.SIGKILL)
+    (status, said), (other_status, other_said) = (machine.end() for machine in machines)
+    assert status == 1
+    assert len(said) == 1
+    assert said[0].startswith(f"train: error: rank 1 (process {killed} on ")
+    assert other_status == 128 + signal.SIGKILL
+    assert [line.rpartition(" ")[2] for line in other_said] == ["SIGKILL"]
