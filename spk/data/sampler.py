@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import logging
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,9 @@ import numpy as np
 from spk.errors import InputError
 
 log = logging.getLogger(__name__)
+STATE = {"made_for", "epoch", "position", "taken", "due"}
+# With which batches may differ and still go on from those of before.
+SETTINGS = {"num_speakers_per_batch", "max_utterances_per_speaker", "reuse_utterances"}
 
 
 @dataclass(frozen=True)
@@ -207,12 +210,7 @@ class SpeakerSampler:
 
         Raises InputError when the state is of other data, other settings or another form, or cannot be.
         """
-        expected = {"made_for", "epoch", "position", "taken", "due"}
-        if set(state) != expected:
-            raise InputError(
-                f"the checkpoint's batches: has {', '.join(sorted(state))} where {', '.join(sorted(expected))} belong; "
-                "it is of another version; train again"
-            )
+        check_form(state, STATE)
         made_for = self._made_for()
         for name in made_for.keys() | state["made_for"].keys():
             was, now = state["made_for"].get(name), made_for.get(name)
@@ -243,12 +241,14 @@ class SpeakerSampler:
         Then the epoch ends where it was, and what its speakers were still due they are due in the next beside their
         own share.
         """
-        settings = ("num_speakers_per_batch", "max_utterances_per_speaker", "reuse_utterances")
+        check_form(state, STATE)
+        settings = {name: value for name, value in state["made_for"].items() if name in SETTINGS}
+        check_form(settings, SETTINGS)
         before = SpeakerSampler(
             self.speakers,
             utterances_per_speaker=self.utterances_per_speaker,
             seed=self.seed,
-            **{name: state["made_for"][name] for name in settings},
+            **settings,
         )
         if before._made_for() == self._made_for():
             self.load_state_dict(state)
@@ -263,6 +263,15 @@ class SpeakerSampler:
             due = due_at_end + (taken_at_end - taken)
             self.epoch += 1
         self.position, self._batches, self._starts = 0, None, {self.epoch: (taken, due)}
+
+
+def check_form(state: Mapping[str, Any], expected: set[str]) -> None:
+    """InputError when a state or a part of it is not of the form that `state_after` gives it."""
+    if set(state) != expected:
+        raise InputError(
+            f"the checkpoint's batches: has {', '.join(sorted(state))} where {', '.join(sorted(expected))} belong; "
+            "it is of another version; train again"
+        )
 
 
 class Shuffles:

@@ -20,11 +20,17 @@ PATTERN = re.compile(r"step-(\d+)\.pt")
 
 
 def save_checkpoint(directory: Path, step: int, state: Mapping[str, Any], keep: int) -> Path:
-    """Write step-N.pt and delete all but the last `keep`, with their files of rows."""
+    """Write step-N.pt and delete all but the last `keep`, with their files of rows.
+
+    A later one is none of them: `load_latest` went back past it, for it is damaged.
+    """
     path = directory / f"step-{step:08d}.pt"
     save(path, state)
-    for _, old in list_checkpoints(directory)[:-keep]:
-        old.unlink()
+    found = list_checkpoints(directory)
+    kept = [old for number, old in found if number <= step][-keep:]
+    for _, old in found:
+        if old not in kept:
+            old.unlink()
     remove_row_files(directory)
     return path
 

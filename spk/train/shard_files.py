@@ -114,13 +114,13 @@ def overlapping_parts(directory: Path, state: State, classifier: Classifier) -> 
 
 
 def check_row_files(directory: Path, state: State) -> None:
-    """InputError when a file that the checkpoint names is not there, or not as it was written."""
+    """InputError when a file that the checkpoint names is not there, or not as it was written; OSError of the disk."""
     for entry in state.get("row_files", []):
         path = directory / entry["name"]
         try:
             digest = file_digest(path)
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such file") from None
         if digest != entry["digest"]:
             raise InputError(f"{path}: is damaged")
 

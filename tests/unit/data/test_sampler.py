@@ -379,3 +379,12 @@ def test_batches_of_the_same_size_go_on_as_if_nothing_had_happened():
     other.go_on_from(whole.state_after(batches[-1]))
     for _ in range(10):
         assert np.array_equal(next(whole).utterances, next(other).utterances)
+
+
+@pytest.mark.parametrize("missing", ["made_for", "reuse_utterances"])
+def test_batches_of_another_size_do_not_go_on_from_a_state_of_another_version(missing):
+    sampler = sampler_of([6, 6, 6], 2, 2)
+    state = sampler.state_after(next(sampler))
+    (state if missing in state else state["made_for"]).pop(missing)
+    with pytest.raises(InputError, match=f"{missing}.* belong; it is of another version"):
+        sampler_of([6, 6, 6], 3, 2).go_on_from(state)
