@@ -28,7 +28,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from spk.errors import InputError
 from spk.jobs.job import Job
@@ -37,7 +37,7 @@ from spk.jobs.log import keep_old_log, signal_name
 from spk.jobs.messages import Failure, report, say, say_again
 
 KILLED_STATUS = 128 + signal.SIGKILL
-# What `why_gone` may begin with; another text is shown as it is.
+# What the words of an Ending may begin with; others are shown as they are.
 CANCELLED = "cancelled"
 OVER_TIME = "over its time limit"
 OUT_OF_MEMORY = "out of memory"
@@ -67,6 +67,17 @@ class State:
     reason: str = ""
 
 
+class Ending(NamedTuple):
+    """What a queue still knows of a task that it has ended.
+
+    words: why; see CANCELLED, OVER_TIME, ... above; '' when nothing is known, or it ended by itself. status: of the
+    script (that of the task, see spk.jobs.task, unless the script was killed), where there is a record of it.
+    """
+
+    words: str = ""
+    status: int | None = None
+
+
 class Queue(Protocol):
     """One cluster engine. Each call may raise QueueSilent. Array indices are always 1..num_tasks."""
 
@@ -93,8 +104,8 @@ class Queue(Protocol):
     def cancel(self, ids: list[str]) -> None:
         """Cancel these arrays; one that has ended meanwhile is no error."""
 
-    def why_gone(self, id: str, index: int) -> str:
-        """What the queue still knows of a task that has ended: '' or words; see CANCELLED, OVER_TIME, ... above."""
+    def why_gone(self, id: str, index: int) -> Ending:
+        """What the queue still knows of a task that has ended."""
 
     def max_array(self) -> int:
         """The most tasks of one array."""
@@ -334,18 +345,24 @@ class Follower:
         """The outcome of a task that the queue has ended: with a marker, without one, or not known yet."""
         now = time.monotonic()
         since = array.missing_since.setdefault(index, now)
-        why = self.try_queue(lambda: self.queue.why_gone(array.id, index))
-        if why is None:
+        ending = self.try_queue(lambda: self.queue.why_gone(array.id, index))
+        if ending is None:
             return
+        why, status = ending
         marker = array.markers.get(index)
-        if marker is None and not why and now - since < self.patience:
+        # Where the queue knows why, a marker is seldom to come; for what a person has cancelled it is not needed.
+        patience = self.patience / 3 if why else self.patience
+        if marker is None and not why.startswith(CANCELLED) and now - since < patience:
             touch_folder(array.folder / "done")
             self.next_question = min(self.next_question, now + 1)
             return
         if marker is None:
-            ended = STOPPED_STATUS if why.startswith((CANCELLED, OVER_TIME, PREEMPTED)) else KILLED_STATUS
-            marker = {"status": ended, "exit_code": 0, "signalled": ""}
-            why = why or "it is gone from the queue and left no status"
+            if status is not None:
+                why = why or "by the queue's record"
+            else:
+                why = why or "it is gone from the queue and left no status"
+                status = STOPPED_STATUS if why.startswith((CANCELLED, OVER_TIME, PREEMPTED)) else KILLED_STATUS
+            marker = {"status": status, "exit_code": 0, "signalled": ""}
         self.settle(array, index, marker, why)
 
     def settle(self, array: Array, index: int, marker: dict[str, Any], why: str = "") -> None:

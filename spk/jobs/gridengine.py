@@ -14,7 +14,7 @@ from pathlib import Path
 
 from spk.errors import InputError
 from spk.jobs import gridengine_queue as said_by
-from spk.jobs.cluster import CANCELLED, QueueSilent, State
+from spk.jobs.cluster import CANCELLED, Ending, QueueSilent, State
 from spk.jobs.cluster import run as run_in_queue
 from spk.jobs.job import Job
 from spk.jobs.queue_tool import ask
@@ -175,11 +175,11 @@ class GridEngine:
     def cancel(self, ids: list[str]) -> None:
         tool(["qdel", *ids], interruptible=False)
 
-    def why_gone(self, id: str, index: int) -> str:
+    def why_gone(self, id: str, index: int) -> Ending:
         key = (id, index)
         since = self.gone_since.setdefault(key, time.monotonic())
         if key in self.deleted:
-            return f"{CANCELLED} by qdel"
+            return Ending(f"{CANCELLED} by qdel")
         folder = self.folders[id]
         marker = folder / "done" / str(index)
         signalled = json.loads(marker.read_text())["signalled"] if marker.exists() else ""
@@ -188,13 +188,13 @@ class GridEngine:
             time.sleep(1)
             account, to_come = self.account(id, index)
         if account and (signalled or not marker.exists() or account.get("failed", "").startswith("37")):
-            return said_by.why_ended(account, signalled)
+            return Ending(said_by.why_ended(account, signalled), said_by.status_ended(account))
         if signalled == "SIGUSR2":
-            return f"{CANCELLED} by qdel"
+            return Ending(f"{CANCELLED} by qdel")
         began = output_path(folder) == NOWHERE or (folder / "out" / str(index)).exists()
         if not signalled and not began and time.monotonic() - since > FILE_SECONDS:
-            return f"{CANCELLED} by qdel while it waited"
-        return ""
+            return Ending(f"{CANCELLED} by qdel while it waited")
+        return Ending()
 
     def account(self, id: str, index: int) -> tuple[dict[str, str], bool]:
         """What the accounting has of a task, and, if nothing, whether there is an accounting that may have it later."""

@@ -126,6 +126,13 @@ def why_ended(account: Mapping[str, str], signalled: str) -> str:
     return killed if failed in ("0", "100") else f"{killed}; {what}"
 
 
+def status_ended(account: Mapping[str, str]) -> int | None:
+    """The exit status of a task's script, by its record; None when there is none, or GridEngine ended it."""
+    failed = account.get("failed", "0").partition(":")[0].strip()
+    status = account.get("exit_status", "").split(" ")[0]
+    return int(status) if failed in ("0", "100") and status.isdigit() else None
+
+
 def number_of_bytes(text: str) -> float:
     """'23.541G' as a number; K, M, G, T count by 1024 and k, m, g, t by 1000 (man sge_types). No number: infinity."""
     match = re.fullmatch(r"(\d[\d.]*)([KMGTkmgt]?)", text)

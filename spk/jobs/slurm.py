@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from spk.errors import InputError
-from spk.jobs.cluster import CANCELLED, OUT_OF_MEMORY, OVER_TIME, PREEMPTED, QueueSilent, State
+from spk.jobs.cluster import CANCELLED, OUT_OF_MEMORY, OVER_TIME, PREEMPTED, Ending, QueueSilent, State
 from spk.jobs.cluster import run as run_in_queue
 from spk.jobs.job import Job
 from spk.jobs.log import signal_name
@@ -130,14 +130,16 @@ class Slurm:
     def cancel(self, ids: list[str]) -> None:
         tool(["scancel", "--quiet", *ids], interruptible=False)
 
-    def why_gone(self, id: str, index: int) -> str:
+    def why_gone(self, id: str, index: int) -> Ending:
         state, code = self.recorded(id, index)
         if state in GONE:
-            return GONE[state]
+            return Ending(GONE[state])
         if MEMORY.search(self.output(id, index)):
-            return GONE["OUT_OF_MEMORY"]
-        signum = int(code.partition(":")[2] or 0)
-        return f"killed{signal_name(-signum)}" if state == "FAILED" and signum else ""
+            return Ending(GONE["OUT_OF_MEMORY"])
+        if state not in ("COMPLETED", "FAILED") or not code:
+            return Ending()
+        status, signum = (int(number or 0) for number in code.split(":"))
+        return Ending(f"killed{signal_name(-signum)}", 128 + signum) if signum else Ending("", status)
 
     def recorded(self, id: str, index: int) -> tuple[str, str]:
         """JobState and ExitCode ('status:signal') of a task, as long as Slurm knows them; else two empty strings."""

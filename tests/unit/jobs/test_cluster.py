@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from spk.errors import InputError
-from spk.jobs.cluster import Follower, QueueSilent, State, script_text, spool_folder
+from spk.jobs.cluster import Ending, Follower, QueueSilent, State, script_text, spool_folder
 from spk.jobs.job import Job
 
 
@@ -21,8 +21,8 @@ class PretendQueue:
     """Decides the fate of each task when it is submitted: `fate(task, attempt)`, attempt from 1.
 
     A number: it ends with this status. 'gone': it leaves no marker. 'late': its marker appears at the third question
-    after it has gone. 'cancelled', 'over time', 'killed': gone, and why is known. 'never', 'blocked', 'running': its
-    state.
+    after it has gone. 'recorded': it leaves none, and the queue knows its status, 143. 'cancelled', 'over time',
+    'killed': gone, and why is known. 'never', 'blocked', 'running': its state.
     """
 
     name = "pretend"
@@ -81,11 +81,15 @@ class PretendQueue:
         self.answer()
         self.cancelled += ids
 
-    def why_gone(self, id: str, index: int) -> str:
-        fate = str(self.fates[id, index])
-        return {"cancelled": "cancelled by a person", "over time": "over its time limit", "killed": "killed"}.get(
-            fate, ""
-        )
+    def why_gone(self, id: str, index: int) -> Ending:
+        known = {
+            "cancelled": Ending("cancelled by a person"),
+            "over time": Ending("over its time limit"),
+            "killed": Ending("killed"),
+            "late": Ending("exit status 3", 3),
+            "recorded": Ending("", 143),
+        }
+        return known.get(str(self.fates[id, index]), Ending())
 
     def max_array(self) -> int:
         return self.most
@@ -135,6 +139,13 @@ def test_a_task_that_goes_without_a_marker_has_failed(capsys):
     assert follower(PretendQueue(lambda task, attempt: "gone" if task == 2 else 0)).run() == 137
     said = capsys.readouterr().err
     assert "task 2 of 4 failed with status 137: it is gone from the queue and left no status" in said
+
+
+def test_of_a_task_that_goes_without_a_marker_the_status_is_that_of_the_queues_record():
+    queue = PretendQueue(lambda task, attempt: "recorded" if task == 2 and attempt == 1 else 0)
+    assert follower(queue).run() == 143
+    queue = PretendQueue(lambda task, attempt: "recorded" if task == 2 and attempt == 1 else 0)
+    assert follower(queue, requeue=True).run() == 0
 
 
 @pytest.mark.parametrize(

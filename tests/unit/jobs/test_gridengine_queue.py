@@ -14,6 +14,7 @@ from spk.jobs.gridengine_queue import (
     read_instances,
     read_jobs,
     read_tasks,
+    status_ended,
     why_ended,
 )
 
@@ -122,7 +123,16 @@ def test_what_ended_a_task_by_its_record(record, signalled, beginning):
 
 def test_no_record_is_no_account():
     assert read_account("") == {}
+    assert status_ended({}) is None
     assert why_ended(read_account(account("0    ")), "") == ""
+
+
+@pytest.mark.parametrize(
+    ("failed", "exit_status", "status"),
+    [("0", "3", 3), ("100 : assumedly after job", "137   (Killed)", 137), (LIMIT, "143", None), ("26  : x", "0", None)],
+)
+def test_the_status_of_a_script_is_that_of_its_record(failed, exit_status, status):
+    assert status_ended(read_account(account(failed, exit_status))) == status
 
 
 def test_bytes_as_gridengine_counts_them():

@@ -128,10 +128,10 @@ JobId=32 ArrayJobId=31 ArrayTaskId=1 JobName=x JobState=FAILED Reason=NonZeroExi
 
 def test_why_a_task_has_gone_is_read_from_what_slurm_still_knows(tool, slurm, tmp_path):
     tool("scontrol", f"cat <<'END'\n{RECORDS.strip()}\nEND\necho asked >>{tmp_path}/asked")
-    assert slurm.why_gone("31", 1) == ""  # it ended by itself
-    assert slurm.why_gone("31", 2).startswith("over its time limit")
-    assert slurm.why_gone("31", 3) == "killed (SIGKILL)"
-    assert slurm.why_gone("31", 4).startswith("cancelled")  # while it waited: Slurm keeps one record for all such
+    assert slurm.why_gone("31", 1) == ("", 7)  # it ended by itself
+    assert slurm.why_gone("31", 2).words.startswith("over its time limit")
+    assert slurm.why_gone("31", 3) == ("killed (SIGKILL)", 137)
+    assert slurm.why_gone("31", 4).words.startswith("cancelled")  # while it waited: Slurm keeps one record for all such
     assert (tmp_path / "asked").read_text() == "asked\n"
     # What was known before the queue was asked again is not relied on.
     tool("squeue", "exit 0")
@@ -148,13 +148,13 @@ def test_a_task_killed_for_its_memory_is_known_by_slurms_own_words(tool, slurm, 
     (tmp_path / "a/out/3").write_text(
         "slurmstepd: error: StepId=34.batch exceeded memory limit (333 > 104), being killed\n"
     )
-    assert slurm.why_gone("31", 3).startswith("out of memory")
+    assert slurm.why_gone("31", 3).words.startswith("out of memory")
 
 
 def test_the_accounting_is_asked_where_slurm_itself_has_forgotten(tool, slurm):
     tool("scontrol", "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1")
     tool("sacct", "echo 'CANCELLED by 1000|0:15'")
-    assert slurm.why_gone("31", 3).startswith("cancelled")
+    assert slurm.why_gone("31", 3).words.startswith("cancelled")
 
 
 def test_a_job_is_submitted_once_although_the_first_answer_was_lost(tool, slurm, tmp_path):
