@@ -48,6 +48,8 @@ STAGES = {
     "features and voice activity of i-vectors": f"for set in mfcc/*; do make_feats --nj 2 --config {MFCC} $set; "
     "compute_vad --nj 2 $set; done",
     "training": f"train --ngpu 0 --config {CONFIG} {SMALL} --train.workers 1 data/train exp",
+    "training in 2 processes, sharded": f"train --ngpu 0 --nproc 2 --config {CONFIG} {SMALL} --train.workers 1 "
+    "--train.shard_classifier true data/train exp_sharded",
     "extraction": "for set in data/*; do "
     "extract_embeddings --nj 2 --ngpu 0 exp $set exp/embeddings_$(basename $set); done",
     "LDA and PLDA": "train_lda data/train exp/embeddings_train exp/lda; "
@@ -138,7 +140,10 @@ def content_of(path: Path) -> str:
     """A digest of a file; of those with times or a pickle's accidents in them, of what they say."""
     if path.suffix == ".pt":
         digest = hashlib.sha256()
-        for part in canonical(torch.load(path, weights_only=True)):
+        content = torch.load(path, weights_only=True)
+        for entry in content.get("row_files", []):
+            del entry["digest"]  # of a file's bytes; what it says is compared by itself
+        for part in canonical(content):
             digest.update(part)
         return digest.hexdigest()
     if path.name == "run.json":
@@ -238,8 +243,9 @@ class Workplace:
             process = Process(line, self.work, output)
             processes.append(process)
             status = process.popen.wait()
-            if status != 0:
-                time.sleep(2)  # what an orphan holds, it holds for some seconds
+            if status != 0:  # what an orphan holds, it holds for some seconds
+                for one in processes:
+                    one.wait_for_family(10)
         row.starts += starts
         if status != 0:
             row.faults.append(f"still fails after {starts} starts (see {output.name})")
@@ -316,7 +322,9 @@ def kill_everything(folder: Path, options: argparse.Namespace, chosen: list[str]
     place.untouched("data", f"prepare_speaker_folders {corpus} data; prepare_speaker_folders {corpus} mfcc")
     place.save("begin")
     rows: dict[str, Row] = {}
-    for name, line in STAGES.items() if chosen or options.chains else ():
+    for name, line in STAGES.items():
+        if not options.chains and set(chosen) <= rows.keys():
+            break
         row = Row(name)
         kill_stage(place, row, line, options.kills if name in chosen else 0)
         rows[name] = row
