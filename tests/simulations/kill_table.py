@@ -48,7 +48,7 @@ STAGES = {
     "features and voice activity of i-vectors": f"for set in mfcc/*; do make_feats --nj 2 --config {MFCC} $set; "
     "compute_vad --nj 2 $set; done",
     "training": f"train --ngpu 0 --config {CONFIG} {SMALL} --train.workers 1 data/train exp",
-    "training in 2 processes, sharded": f"train --ngpu 0 --nproc 2 --config {CONFIG} {SMALL} --train.workers 1 "
+    "sharded training in 2 processes": f"train --ngpu 0 --nproc 2 --config {CONFIG} {SMALL} --train.workers 1 "
     "--train.shard_classifier true data/train exp_sharded",
     "extraction": "for set in data/*; do "
     "extract_embeddings --nj 2 --ngpu 0 exp $set exp/embeddings_$(basename $set); done",
