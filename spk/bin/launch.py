@@ -3,8 +3,8 @@
 Usage: python3 -m spk.bin.launch --nproc N [--nnodes M] MODULE [ARGUMENT ...]
 With --nnodes it is started once on each of M machines; SPK_NODE_RANK (0 to M - 1), SPK_MASTER (the host of machine 0)
 and SPK_MASTER_PORT in the environment say which one this is. Exit status: 0 when all processes ended well; 143 when
-they were stopped by SIGTERM and saved their state; else that of the process that failed first (128 + n when signal n
-ended it). torchrun itself ends with 1 whatever happened, after a page about it.
+SIGTERM stopped them (those that had begun to train have saved their state); else that of the process that failed first
+(128 + n when signal n ended it). torchrun itself ends with 1 whatever happened, after a page about it.
 """
 
 from __future__ import annotations
@@ -12,9 +12,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import select
 import signal
 import socket
 import sys
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 STOPPED = 128 + signal.SIGTERM
+ARRIVAL = 600.0  # seconds for all machines to start; torchrun's own limit, too
+PATIENCE = 10.0  # seconds of waiting for them without a word
 
 
 @command
@@ -43,6 +48,7 @@ def launch(nproc: int, nnodes: int, module: str, arguments: list[str]) -> int:
     """The status of the processes together."""
     import logging
 
+    from torch.distributed import DistError
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import parse_args, run
@@ -52,13 +58,23 @@ def launch(nproc: int, nnodes: int, module: str, arguments: list[str]) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # as torchrun, which says so; train.threads has the last word
     given = [*where(nnodes), "--nproc-per-node", str(nproc), "--monitor-interval", "0.2"]
     given += ["--signals-to-handle", "SIGINT,SIGHUP,SIGQUIT", "--module", module]
+    given = parse_args([*given, *arguments])
+    place = f"{given.master_addr}:{given.master_port}"
     try:
-        with Forwarded():
-            run(parse_args([*given, *arguments]))
+        with Forwarded(f"waiting for all {nnodes} machines to meet at {place} (SPK_MASTER, SPK_MASTER_PORT)"):
+            if nnodes > 1 and given.node_rank > 0:
+                reach(given.master_addr, given.master_port)
+            run(given)
     except ChildFailedError as failed:
         return status_of(failed.failures)
     except SignalException as stopped:
         return 128 + stopped.sigval
+    except DistError as error:
+        if "EADDRINUSE" in str(error):
+            raise InputError(
+                f"machine 0 cannot listen on port {given.master_port}: it is in use; choose another SPK_MASTER_PORT"
+            ) from None
+        raise InputError(f"the {nnodes} machines did not meet at {place}: {str(error).splitlines()[0]}") from None
     return 0
 
 
@@ -73,27 +89,67 @@ def where(nnodes: int) -> list[str]:
             "machines sets it (--cmd slurm), or set it on each machine by hand"
         )
     rank, host, port = (os.environ[name] for name in names)
+    if not rank.isdecimal() or int(rank) >= nnodes:
+        raise InputError(f"SPK_NODE_RANK: a number from 0 to {nnodes - 1}, not {rank!r}")
+    if not port.isdecimal() or not 0 < int(port) < 2**16:
+        raise InputError(f"SPK_MASTER_PORT: a number from 1 to 65535, not {port!r}")
     return ["--nnodes", str(nnodes), "--node-rank", rank, "--master-addr", host, "--master-port", port]
 
 
+def reach(host: str, port: int, limit: float = ARRIVAL) -> None:
+    """Wait until machine 0 listens. InputError after `limit` seconds; torchrun may wait for a wrong name for ever."""
+    deadline = time.monotonic() + limit
+    while True:
+        try:
+            socket.create_connection((host, port), timeout=5).close()
+            return
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise InputError(
+                    f"machine 0 cannot be reached at {host}:{port} within {limit:g} seconds "
+                    f"({error.strerror or error}); has its job started, and are "
+                    "SPK_MASTER and SPK_MASTER_PORT its name and port?"
+                ) from None
+        time.sleep(0.5)
+
+
 class Forwarded:
-    """SIGTERM goes on to the processes, which save and end; torchrun would give them 30 s to do so, and kill them."""
+    """SIGTERM goes on to the processes, which save and end; torchrun would give them 30 s to do so, and kill them.
+
+    Before there are any, while machines wait for one another, it ends this one, as SIGINT does; `waiting` is said when
+    that takes long. In a thread: the main one may be in C++, where no handler of Python's gets its turn.
+    """
+
+    def __init__(self, waiting: str) -> None:
+        self.waiting = waiting
 
     def __enter__(self) -> Forwarded:
+        self.received, self.sent = os.pipe()
+        os.set_blocking(self.sent, False)
+        signal.set_wakeup_fd(self.sent)  # each signal that has a handler of Python's is written there at once
         # torchrun takes the handlers of signals that it is told of; of SIGTERM it is not told.
-        self.previous = signal.signal(signal.SIGTERM, self.forward)
+        self.previous = signal.signal(signal.SIGTERM, lambda number, frame: None)
+        self.thread = threading.Thread(target=self.forward, daemon=True)
+        self.thread.start()
         return self
 
     def __exit__(self, *error: object) -> None:
         signal.signal(signal.SIGTERM, self.previous)
+        signal.set_wakeup_fd(-1)
+        os.close(self.sent)
+        self.thread.join()
+        os.close(self.received)
 
-    def forward(self, number: int, frame: object) -> None:
-        children = list(children_of_this_process())
-        for child in children:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(child, number)
-        if not children:
-            sys.exit(STOPPED)
+    def forward(self) -> None:
+        if not select.select([self.received], [], [], PATIENCE)[0] and not any(children_of_this_process()):
+            print(f"launch: {self.waiting}", file=sys.stderr, flush=True)
+        while number := int.from_bytes(os.read(self.received, 1)):
+            children = list(children_of_this_process())
+            if not children:
+                os._exit(128 + number)
+            for child in children if number == signal.SIGTERM else ():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child, number)
 
 
 def children_of_this_process() -> Iterator[int]:
@@ -105,6 +161,8 @@ def children_of_this_process() -> Iterator[int]:
 def status_of(failures: Mapping[int, ProcessFailure]) -> int:
     """That of the process that failed first; one that a signal ended is named, as it could not say so itself."""
     codes = {rank: failure.exitcode for rank, failure in failures.items()}
+    if not codes:
+        return 1
     if all(code in (STOPPED, -signal.SIGTERM) for code in codes.values()):
         return STOPPED
     # Processes that were waiting for a dead one are ended by torchrun; they come behind it.
