@@ -6,7 +6,6 @@ import json
 import os
 import pwd
 import re
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -17,7 +16,7 @@ from spk.jobs import gridengine_queue as said_by
 from spk.jobs.cluster import CANCELLED, Ending, QueueSilent, State
 from spk.jobs.cluster import run as run_in_queue
 from spk.jobs.job import Job
-from spk.jobs.queue_tool import ask
+from spk.jobs.queue_tool import Done, QueueTool
 from spk.jobs.site_config import SiteConfig, site_config
 
 # mem_free is what every GridEngine knows; it chooses a machine and limits nothing.
@@ -32,11 +31,15 @@ option time=* -l h_rt=$0
 option nodes=1
 option max_jobs_run=* -tc $0
 """
-# What GridEngine's tools say when its master does not answer.
-SILENT = re.compile(
-    r"commlib error|unable to (contact|send message to) qmaster|can't get response|failed receiving gdi request"
-    r"|error reading answer list|got send error|got read error|can't unpack gdi",
-    re.IGNORECASE,
+ASK = QueueTool(
+    "GridEngine",
+    # The master does not answer.
+    silent=re.compile(
+        r"commlib error|unable to (contact|send message to) qmaster|can't get response|failed receiving gdi request"
+        r"|error reading answer list|got send error|got read error|can't unpack gdi",
+        re.IGNORECASE,
+    ),
+    clutter=re.compile(r"^(Unable to run job: |error: )+|^Exiting\.$"),
 )
 # The record of a task reaches the accounting file with a delay (reporting_params flush_time: 15 s).
 ACCOUNTING_SECONDS = 20.0
@@ -72,6 +75,8 @@ class GridEngine:
         self.selected: dict[str, list[str]] = {}  # of each array the words of qselect that find the queues for it
         self.deleted: set[tuple[str, int]] = set()
         self.gone_since: dict[tuple[str, int], float] = {}
+        self.accounted: dict[str, dict[int, dict[str, str]]] = {}  # by id, see `accounts`
+        self.accounting = True  # is there an accounting that may yet tell of a task
         self.most = 0
 
     def submit(self, script: Path, num_tasks: int, job: Job) -> str:
@@ -113,7 +118,7 @@ class GridEngine:
             hint = ""
             if "no suitable queue" in done.stderr:
                 hint = f"; no machine has all of {' '.join(asked[1:])} (some of it for each slot of -pe)"
-            raise InputError(f"{asked[0]} refused the job: {said(done)}{hint}")
+            raise InputError(f"{asked[0]} refused the job: {ASK.said(done)}{hint}")
         match = re.search(r"^\d+", done.stdout, re.MULTILINE)
         if not match:
             raise InputError(f"{asked[0]} gave no number for the job, but: {done.stdout.strip()!r}")
@@ -140,21 +145,28 @@ class GridEngine:
     def find(self, name: str) -> list[str]:
         done = tool(["qstat", "-u", self.user, "-r"])
         if done.returncode != 0:
-            raise QueueSilent(said(done))
+            raise InputError(f"qstat failed: {ASK.said(done)}")
         return said_by.jobs_named(done.stdout, name)
 
     def states(self, ids: list[str]) -> Mapping[tuple[str, int], State]:
+        self.accounted.clear()
         done = tool(["qstat", "-u", self.user])
         if done.returncode != 0:
-            raise QueueSilent(said(done))
+            raise QueueSilent(ASK.said(done))
         letters = {(job, task): state for job, task, state in said_by.read_jobs(done.stdout) if job in ids}
         self.deleted |= {key for key, state in letters.items() if "d" in state}
         in_error = {id for (id, _), state in letters.items() if "E" in state}
         reasons = {id: said_by.error_reasons(tool(["qstat", "-j", id]).stdout) for id in in_error}
+        running = any("q" not in state for state in letters.values())
+        # Of these qstat goes on to say that they run.
+        lost = set()
+        if running:
+            unreachable = tool(["qstat", "-u", self.user, "-s", "r", "-qs", "u"]).stdout
+            lost = {(job, task) for job, task, _ in said_by.read_jobs(unreachable)}
         none_runs = {id for id, _ in letters} - {id for (id, _), state in letters.items() if "q" not in state}
         closed = self.why_closed(sorted(none_runs)) if none_runs else {}
         return {
-            (id, task): state_of(state, reasons.get(id, {}).get(task, ""), closed.get(id, ""))
+            (id, task): state_of(state, reasons.get(id, {}).get(task, ""), closed.get(id, ""), (id, task) in lost)
             for (id, task), state in letters.items()
         }
 
@@ -175,7 +187,7 @@ class GridEngine:
     def cancel(self, ids: list[str]) -> None:
         tool(["qdel", *ids], interruptible=False)
 
-    def why_gone(self, id: str, index: int) -> Ending:
+    def why_gone(self, id: str, index: int) -> Ending | None:
         key = (id, index)
         since = self.gone_since.setdefault(key, time.monotonic())
         if key in self.deleted:
@@ -183,10 +195,9 @@ class GridEngine:
         folder = self.folders[id]
         marker = folder / "done" / str(index)
         signalled = json.loads(marker.read_text())["signalled"] if marker.exists() else ""
-        account, to_come = self.account(id, index)
-        while signalled and not account and to_come and time.monotonic() - since < ACCOUNTING_SECONDS:
-            time.sleep(1)
-            account, to_come = self.account(id, index)
+        account = self.accounts(id).get(index)
+        if signalled and account is None and self.accounting and time.monotonic() - since < ACCOUNTING_SECONDS:
+            return None
         if account and (signalled or not marker.exists() or account.get("failed", "").startswith("37")):
             return Ending(said_by.why_ended(account, signalled), said_by.status_ended(account))
         if signalled == "SIGUSR2":
@@ -196,17 +207,25 @@ class GridEngine:
             return Ending(f"{CANCELLED} by qdel while it waited")
         return Ending()
 
-    def account(self, id: str, index: int) -> tuple[dict[str, str], bool]:
-        """What the accounting has of a task, and, if nothing, whether there is an accounting that may have it later."""
-        try:
-            done = tool(["qacct", "-j", id, "-t", str(index)], timeout=15)
-        except (QueueSilent, InputError):
-            return {}, False
-        return said_by.read_account(done.stdout), "not found" in done.stderr
+    def accounts(self, id: str) -> Mapping[int, Mapping[str, str]]:
+        """index -> record, of what the accounting had of this array when the queue was last asked."""
+        if id not in self.accounted:
+            self.accounted[id] = {}
+            try:
+                done = tool(["qacct", "-j", id], timeout=15)
+            except (QueueSilent, InputError):
+                self.accounting = False
+            else:
+                self.accounted[id] = said_by.read_accounts(done.stdout)
+                self.accounting = done.returncode == 0 or "not found" in done.stderr
+        return self.accounted[id]
 
     def max_array(self) -> int:
         if not self.most:
-            sizes = re.findall(r"^max_aj_tasks\s+(\d+)", tool(["qconf", "-sconf"]).stdout, re.MULTILINE)
+            done = tool(["qconf", "-sconf"])
+            if done.returncode != 0:
+                raise InputError(f"qconf failed: {ASK.said(done)}")
+            sizes = re.findall(r"^max_aj_tasks\s+(\d+)", done.stdout, re.MULTILINE)
             self.most = int(sizes[0]) if sizes else 1000
             self.most = self.most or UNLIMITED
         return self.most
@@ -220,28 +239,23 @@ class GridEngine:
         return []
 
 
-def tool(words: Sequence[str], timeout: float = 60, interruptible: bool = True) -> subprocess.CompletedProcess[str]:
+def tool(words: list[str], timeout: float = 60, interruptible: bool = True) -> Done[str]:
     """Run one of GridEngine's tools; QueueSilent when its master does not answer, Interrupted by a pending signal."""
-    done = ask(words, "GridEngine", timeout, interruptible)
-    if done.returncode != 0 and SILENT.search(done.stderr):
-        raise QueueSilent(said(done))
+    done = ASK(words, timeout, interruptible)
     if done.returncode != 0 and re.search(r"SGE_ROOT|SGE_CELL|cell directory|act_qmaster", done.stderr):
-        raise InputError(f"{words[0]}: {said(done)} (has the site's settings.sh been sourced?)")
+        raise InputError(f"{words[0]}: {ASK.said(done)} (has the site's settings.sh been sourced?)")
     return done
 
 
-def said(done: subprocess.CompletedProcess[str]) -> str:
-    """What a tool said, in one line."""
-    lines = [re.sub(r"^(Unable to run job: |error: )+", "", line).strip() for line in done.stderr.splitlines()]
-    lines = [line.rstrip(".") for line in lines if line and line != "Exiting."]
-    return "; ".join(dict.fromkeys(lines)) or f"status {done.returncode}"
-
-
-def state_of(letters: str, error: str, closed: str) -> State:
-    """`error`: why the task is in the error state; `closed`: why no queue takes it."""
+def state_of(letters: str, error: str, closed: str, lost: bool) -> State:
+    """`error`: why it is in the error state; `closed`: why no queue takes it; `lost`: is its machine unreachable."""
     if "E" in letters:
         return State("never", f"{letters}: {error or 'no reason given'}")
     if "q" not in letters:
+        if lost:
+            return State("blocked", "the machine of a task that had begun does not answer GridEngine (qstat -f -qs u)")
+        if set("sST") & set(letters):
+            return State("blocked", f"a task that had begun is suspended ({letters})")
         return State("running")
     if "h" in letters:
         return State("blocked", f"it is held ({letters}; qalter -h U, or qrls, lets it go)")

@@ -96,11 +96,15 @@ def read_instances(qstat_f: str) -> dict[str, Instance]:
     return instances
 
 
-def read_account(qacct: str) -> dict[str, str]:
-    """The last record of `qacct -j JOB -t TASK`: name -> value, blanks stripped; empty without a record."""
-    lines = qacct.rpartition("=" * 20)[2].splitlines()
-    pairs = (line.partition(" ") for line in lines)
-    return {name: value.strip() for name, _, value in pairs if name.isidentifier()}
+def read_accounts(qacct: str) -> dict[int, dict[str, str]]:
+    """task -> the last record of it (name -> value, blanks stripped), of what `qacct -j JOB` says."""
+    accounts = {}
+    for record in re.split(r"^={20,}\s*$", qacct, flags=re.MULTILINE):
+        pairs = (line.partition(" ") for line in record.splitlines())
+        account = {name: value.strip() for name, _, value in pairs if name.isidentifier()}
+        if account.get("taskid", "").isdigit():
+            accounts[int(account["taskid"])] = account
+    return accounts
 
 
 def why_ended(account: Mapping[str, str], signalled: str) -> str:

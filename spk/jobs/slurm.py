@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from spk.errors import InputError
-from spk.jobs.cluster import CANCELLED, OUT_OF_MEMORY, OVER_TIME, PREEMPTED, Ending, QueueSilent, State
+from spk.jobs.cluster import (
+    CANCELLED,
+    OUT_OF_MEMORY,
+    OVER_TIME,
+    PREEMPTED,
+    Ending,
+    QueueSilent,
+    State,
+    current_folder,
+)
 from spk.jobs.cluster import run as run_in_queue
 from spk.jobs.job import Job
 from spk.jobs.log import signal_name
-from spk.jobs.queue_tool import ask
+from spk.jobs.queue_tool import Done, QueueTool
 from spk.jobs.site_config import SiteConfig, site_config
 
 BUILT_IN = """
@@ -26,19 +35,23 @@ option gpu=* --gres gpu:$0
 option time=* --time $0
 option nodes=* --nodes $0 --ntasks-per-node 1
 """
-# What Slurm's tools say when the controller (or its authentication) is away for the moment.
-SILENT = re.compile(
-    r"contact slurm controller|timed out|Zero Bytes|Connection refused|connect failure|Transport endpoint"
-    r"|standby mode|authentication error|Munge encode failed|temporarily unable|Communication connection failure",
-    re.IGNORECASE,
+ASK = QueueTool(
+    "Slurm",
+    # The controller (or its authentication) is away for the moment.
+    silent=re.compile(
+        r"contact slurm controller|timed out|Zero Bytes|Connection refused|connect failure|Transport endpoint"
+        r"|standby mode|authentication error|Munge encode failed|temporarily unable|Communication connection failure",
+        re.IGNORECASE,
+    ),
+    clutter=re.compile(r"^\w+: (error: |fatal: )?"),
 )
-# Why a task waits: what nobody will mend, and what an administrator or the user may.
+# Why a task waits: what nobody will mend, and what comes to an end by itself. An administrator or the user may have to
+# mend the others, such as a limit of the account, or a partition with nodes that are down.
 NEVER = re.compile(
-    r"BadConstraints|PartitionTimeLimit|PartitionNodeLimit|Invalid(Account|QOS)|(Account|QOS)NotAllowed"
-    r"|DependencyNeverSatisfied|PerJob|MaxMemPerLimit|QOSMin"
+    r"BadConstraints|Invalid(Account|QOS)|(Account|QOS)NotAllowed|DependencyNeverSatisfied|PerJob|MaxMemPerLimit|QOSMin"
 )
-BLOCKED = re.compile(
-    r"ReqNodeNotAvail|DOWN|DRAINED|NodeDown|Partition(Down|Inactive)|JobHeld|held|Reservation", re.IGNORECASE
+ORDINARY = re.compile(
+    r"(None|Resources|Priority|Dependency|JobArrayTaskLimit|BeginTime|Cleaning|Prolog|BurstBuffer\w*)?"
 )
 GONE = {
     "CANCELLED": f"{CANCELLED} by scancel or an administrator",
@@ -52,6 +65,7 @@ GONE = {
 # Memory is not always watched by what sets OUT_OF_MEMORY (JobAcctGatherParams=OverMemoryKill does not).
 MEMORY = re.compile(r"exceeded memory limit|exceeded job memory|oom[-_ ]kill", re.IGNORECASE)
 NO_INDEX = "4294967294"  # Slurm's word for "none"
+EVERY_INDEX = 0
 # What srun starts on each node. A node that fails ends the others, and its status is the task's, not that of those
 # which it ended. One that was told to stop (143) does not hurry the others, which may still be saving.
 ON_NODE = """
@@ -86,7 +100,9 @@ class Slurm:
         self.tried: set[Path] = set()
         self.outputs: dict[str, Path] = {}  # by id, the folder of what Slurm itself writes of each task
         self.most = 0
-        self.records: dict[str, list[dict[str, str]]] = {}  # by id, what scontrol said since squeue was last asked
+        # By id and index, JobState and ExitCode ('status:signal') as Slurm knew them when squeue was last asked.
+        self.records: dict[str, dict[int, tuple[str, str]]] = {}
+        self.accounted: set[str] = set()  # the ids of which sacct was asked since then
 
     def submit(self, script: Path, num_tasks: int, job: Job) -> str:
         if script in self.tried and (ids := self.find(script.stem)):
@@ -98,14 +114,15 @@ class Slurm:
             "--parsable",
             f"--array=1-{num_tasks}{at_once}",
             f"--job-name={script.stem}",
-            f"--output={str(script.parent.absolute() / 'out').replace('%', '%%')}/%a",
+            f"--chdir={current_folder()}",
+            f"--output={str(Path(current_folder()) / script.parent / 'out').replace('%', '%%')}/%a",
             "--no-requeue",  # what is stopped is submitted again by us, or not at all
         ]
         if job.requeue:
             words.append(f"--signal=B:USR1@{warning_seconds(job.resources.get('time'))}")
         done = tool([*words, str(script.absolute())], timeout=150, interruptible=False)
         if done.returncode != 0:
-            raise InputError(f"{words[0]} refused the job: {said(done)}")
+            raise InputError(f"{words[0]} refused the job: {ASK.said(done)}")
         id = done.stdout.strip().splitlines()[-1].partition(";")[0]
         self.outputs[id] = script.parent / "out"
         return id
@@ -113,14 +130,15 @@ class Slurm:
     def find(self, name: str) -> list[str]:
         done = tool(["squeue", "--noheader", f"--user={os.getuid()}", f"--name={name}", "--format=%F"])
         if done.returncode != 0:
-            raise InputError(f"squeue failed: {said(done)}")
+            raise InputError(f"squeue failed: {ASK.said(done)}")
         return sorted(set(done.stdout.split()))
 
     def states(self, ids: list[str]) -> Mapping[tuple[str, int], State]:
         self.records.clear()
+        self.accounted.clear()
         done = tool(["squeue", "--noheader", f"--jobs={','.join(ids)}", "--format=%F|%K|%T|%r"])
         if done.returncode != 0 and "Invalid job id" not in done.stderr:
-            raise QueueSilent(said(done))
+            raise QueueSilent(ASK.said(done))
         return {
             (id, index): state_of(status, reason)
             for id, indices, status, reason in (line.split("|", 3) for line in done.stdout.splitlines())
@@ -142,21 +160,16 @@ class Slurm:
         return Ending(f"killed{signal_name(-signum)}", 128 + signum) if signum else Ending("", status)
 
     def recorded(self, id: str, index: int) -> tuple[str, str]:
-        """JobState and ExitCode ('status:signal') of a task, as long as Slurm knows them; else two empty strings."""
+        """JobState and ExitCode of a task, as long as Slurm or its accounting knows them; else two empty strings."""
         if id not in self.records:
-            lines = tool(["scontrol", "--oneliner", "show", "job", id]).stdout.splitlines()
-            self.records[id] = [dict(re.findall(r"(ArrayTaskId|JobState|ExitCode)=(\S+)", line)) for line in lines]
+            self.records[id] = read_records(tool(["scontrol", "--oneliner", "show", "job", id]).stdout)
         records = self.records[id]
-        mine = [record for record in records if index in parse_indices(record.get("ArrayTaskId", ""))]
-        # Of tasks that were cancelled while they waited there is one record for all.
-        mine += [record for record in records if record.get("ArrayTaskId") == NO_INDEX]
-        if mine:
-            return mine[0].get("JobState", ""), mine[0].get("ExitCode", "")
-        if shutil.which("sacct"):
-            done = tool(["sacct", "-n", "-X", "-P", "-j", f"{id}_{index}", "-o", "State,ExitCode"])
-            state, _, code = done.stdout.strip().partition("|")
-            return state.split(" ")[0], code  # 'CANCELLED by 1000'
-        return "", ""
+        if index not in records and EVERY_INDEX not in records and id not in self.accounted and shutil.which("sacct"):
+            self.accounted.add(id)
+            with contextlib.suppress(QueueSilent):  # the accounting is not the queue
+                done = tool(["sacct", "-n", "-X", "-P", "-j", id, "-o", "JobID,State,ExitCode"])
+                records.update(read_accounts(done.stdout))
+        return records.get(index) or records.get(EVERY_INDEX) or ("", "")
 
     def output(self, id: str, index: int) -> str:
         """What Slurm itself wrote of a task."""
@@ -168,7 +181,7 @@ class Slurm:
         if not self.most:
             done = tool(["scontrol", "show", "config"])
             if done.returncode != 0:
-                raise InputError(f"scontrol failed: {said(done)}")
+                raise InputError(f"scontrol failed: {ASK.said(done)}")
             sizes = [int(size) - 1 for size in re.findall(r"MaxArraySize\s*=\s*(\d+)", done.stdout)]
             sizes += [int(size) for size in re.findall(r"max_array_tasks=(\d+)", done.stdout)]
             self.most = max(min(sizes, default=1000), 1)
@@ -183,6 +196,7 @@ class Slurm:
             f"--nodes={num_nodes}",
             "--ntasks-per-node=1",
             "--kill-on-bad-exit=1",
+            "--export=ALL",  # what the script has exported; sbatch may have been given less
             "sh",
             "-c",
             ON_NODE,
@@ -190,33 +204,48 @@ class Slurm:
         ]
 
 
-def tool(words: list[str], timeout: float = 90, interruptible: bool = True) -> subprocess.CompletedProcess[str]:
+def tool(words: list[str], timeout: float = 90, interruptible: bool = True) -> Done[str]:
     """Run one of Slurm's tools; QueueSilent when the controller does not answer it, Interrupted by a pending signal."""
     # Nothing is inherited from a job in which we run, nor how the user likes to see the queue; how it is found is.
     kept = ("SLURM_CONF", "SLURM_CLUSTERS")
     others = ("SLURM_", "SQUEUE_", "SCANCEL_")
     environment = {key: value for key, value in os.environ.items() if not key.startswith(others) or key in kept}
     environment["SLURM_BITSTR_LEN"] = "0"  # lists of indices are not cut short
-    done = ask(words, "Slurm", timeout, interruptible, environment)
-    if done.returncode != 0 and SILENT.search(done.stderr):
-        raise QueueSilent(said(done))
-    return done
-
-
-def said(done: subprocess.CompletedProcess[str]) -> str:
-    """What a tool said, in one line."""
-    lines = [re.sub(r"^\w+: (error: |fatal: )?", "", line) for line in done.stderr.splitlines() if line.strip()]
-    return "; ".join(lines) or f"status {done.returncode}"
+    return ASK(words, timeout, interruptible, environment)
 
 
 def state_of(status: str, reason: str) -> State:
+    if status in ("SUSPENDED", "STOPPED"):
+        return State("blocked", f"a task that had begun is suspended ({status})")
     if status not in ("PENDING", "REQUEUE_HOLD", "SPECIAL_EXIT"):
         return State("running")
     if NEVER.search(reason):
         return State("never", reason)
-    if BLOCKED.search(reason) or status != "PENDING":
-        return State("blocked", reason)
-    return State("waiting")
+    if ORDINARY.fullmatch(reason) and status == "PENDING":
+        return State("waiting")
+    return State("blocked", reason)
+
+
+def read_records(scontrol: str) -> dict[int, tuple[str, str]]:
+    """index -> (JobState, ExitCode), of what `scontrol --oneliner show job ID` says."""
+    records = {}
+    for line in scontrol.splitlines():
+        record = dict(re.findall(r"(ArrayTaskId|JobState|ExitCode)=(\S+)", line))
+        outcome = record.get("JobState", ""), record.get("ExitCode", "")
+        indices = record.get("ArrayTaskId", "")
+        # Of tasks that were cancelled while they waited there is one record for all.
+        records.update(dict.fromkeys([EVERY_INDEX] if indices == NO_INDEX else parse_indices(indices), outcome))
+    return records
+
+
+def read_accounts(sacct: str) -> dict[int, tuple[str, str]]:
+    """index -> (State, ExitCode), of lines '31_4|CANCELLED by 1000|0:15' and '31_[5-9%2]|...'."""
+    records = {}
+    for line in sacct.splitlines():
+        task, state, code = line.split("|")
+        indices = task.partition("_")[2].strip("[]")
+        records.update(dict.fromkeys(parse_indices(indices), (state.split(" ")[0], code)))
+    return records
 
 
 def parse_indices(text: str) -> Iterator[int]:

@@ -1,22 +1,26 @@
-"""What a GridEngine 8.1.9 printed, and what it means."""
+"""What a GridEngine 8.1.9 printed, and what it means; how often it is asked."""
 
 from __future__ import annotations
 
 import math
+import os
 
 import pytest
 
+from spk.errors import InputError
+from spk.jobs.gridengine import BUILT_IN, GridEngine
 from spk.jobs.gridengine_queue import (
     error_reasons,
     jobs_named,
     number_of_bytes,
-    read_account,
+    read_accounts,
     read_instances,
     read_jobs,
     read_tasks,
     status_ended,
     why_ended,
 )
+from spk.jobs.site_config import parse_site_config
 
 QSTAT = """\
 job-ID  prior   name       user         state submit/start at     queue                          slots ja-task-ID 
@@ -87,6 +91,7 @@ def account(failed: str, status: str = "0", category: str = "NONE", maxvmem: str
     lines = [
         "==============================================================",
         "qname        all.q               ",
+        "taskid       3                   ",
         f"failed       {failed}",
         f"exit_status  {status}",
         f"ru_wallclock {seconds}s",
@@ -118,13 +123,21 @@ LIMIT = "37  : qmaster enforced h_rt, h_cpu, or h_vmem limit"
     ],
 )
 def test_what_ended_a_task_by_its_record(record, signalled, beginning):
-    assert why_ended(read_account(record), signalled).startswith(beginning)
+    assert why_ended(read_accounts(record)[3], signalled).startswith(beginning)
+
+
+def test_of_a_task_with_several_records_the_last_counts():
+    text = (
+        account("26  : x") + account("0    ", "7") + account("0    ", "8").replace("taskid       3", "taskid       12")
+    )
+    accounts = read_accounts(text)
+    assert {task: record["exit_status"] for task, record in accounts.items()} == {3: "7", 12: "8"}
 
 
 def test_no_record_is_no_account():
-    assert read_account("") == {}
+    assert read_accounts("") == {}
     assert status_ended({}) is None
-    assert why_ended(read_account(account("0    ")), "") == ""
+    assert why_ended(read_accounts(account("0    "))[3], "") == ""
 
 
 @pytest.mark.parametrize(
@@ -132,9 +145,74 @@ def test_no_record_is_no_account():
     [("0", "3", 3), ("100 : assumedly after job", "137   (Killed)", 137), (LIMIT, "143", None), ("26  : x", "0", None)],
 )
 def test_the_status_of_a_script_is_that_of_its_record(failed, exit_status, status):
-    assert status_ended(read_account(account(failed, exit_status))) == status
+    assert status_ended(read_accounts(account(failed, exit_status))[3]) == status
 
 
 def test_bytes_as_gridengine_counts_them():
     assert [number_of_bytes(text) for text in ("12", "1.5K", "2G", "3k")] == [12, 1536, 2 * 2**30, 3000]
     assert number_of_bytes("INFINITY") == math.inf
+
+
+@pytest.fixture
+def tool(tmp_path, monkeypatch):
+    """`tool("qacct", "echo x")` puts a tool of that name before all others."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    def make(name: str, code: str) -> None:
+        (tmp_path / name).write_text(f"#!/bin/sh\n{code}\n")
+        (tmp_path / name).chmod(0o755)
+
+    return make
+
+
+@pytest.fixture
+def gridengine() -> GridEngine:
+    return GridEngine(parse_site_config(BUILT_IN, "built in"))
+
+
+def test_the_accounting_is_asked_once_for_all_tasks_that_have_gone(tool, gridengine, tmp_path):
+    records = account("100 : x", "137 (Killed)") + account("0    ", "5").replace("taskid       3", "taskid       4")
+    tool("qacct", f"echo \"$@\" >>{tmp_path}/asked; cat <<'END'\n{records}END")
+    tool("qstat", "exit 0")
+    gridengine.folders["31"] = tmp_path
+    assert gridengine.why_gone("31", 3) == ("killed (exit status 137)", 137)
+    assert gridengine.why_gone("31", 4) == ("exit status 5", 5)
+    assert gridengine.why_gone("31", 5) == ("", None)
+    assert (tmp_path / "asked").read_text() == "-j 31\n"
+    # What was known before the queue was asked again is not relied on.
+    assert gridengine.states(["31"]) == {}
+    gridengine.why_gone("31", 5)
+    assert (tmp_path / "asked").read_text() == "-j 31\n-j 31\n"
+
+
+def test_a_record_that_is_yet_to_come_is_asked_for_again(tool, gridengine, tmp_path):
+    (tmp_path / "done").mkdir()
+    (tmp_path / "done/3").write_text('{"signalled": "SIGUSR2"}')
+    gridengine.folders["31"] = tmp_path
+    tool("qacct", "echo 'error: job id 31 not found' >&2; exit 1")
+    assert gridengine.why_gone("31", 3) is None
+    gridengine.accounted.clear()
+    tool("qacct", "echo '/x/accounting: No such file or directory' >&2; exit 1")
+    assert gridengine.why_gone("31", 3).words == "cancelled by qdel"
+
+
+def test_what_qstat_refuses_at_the_beginning_is_an_error_and_no_silence(tool, gridengine):
+    tool("qstat", "echo 'error: ERROR! no such thing'; exit 1")
+    with pytest.raises(InputError, match=r"^qstat failed: ERROR! no such thing$"):
+        gridengine.find("x")
+
+
+def test_running_tasks_of_which_nothing_is_heard_are_pointed_out(tool, gridengine):
+    line = "     41 0.25000 d5         root         {}     11/21/2026 21:16:30 all.q@vm             1 {}"
+    rows = [line.format(*pair) for pair in (("r", 1), ("r", 2), ("s", 3), ("T", 4), ("t", 5))]
+    tool("qstat", "case $* in *'-qs u') echo '{}' ;; *) echo '{}' ;; esac".format(rows[1], "\n".join(rows)))
+    states = gridengine.states(["41"])
+    assert [states["41", task].kind for task in (1, 2, 3, 4, 5)] == [
+        "running",
+        "blocked",
+        "blocked",
+        "blocked",
+        "running",
+    ]
+    assert "does not answer GridEngine" in states["41", 2].reason
+    assert states["41", 3].reason == "a task that had begun is suspended (s)"

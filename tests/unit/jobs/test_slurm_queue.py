@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -42,7 +42,11 @@ def test_the_indices_of_waiting_tasks_are_read(text, indices):
         ("PENDING", "JobArrayTaskLimit", State("waiting")),
         ("PENDING", "BadConstraints", State("never", "BadConstraints")),
         ("PENDING", "QOSMaxMemoryPerJob", State("never", "QOSMaxMemoryPerJob")),
-        ("PENDING", "PartitionTimeLimit", State("never", "PartitionTimeLimit")),
+        ("PENDING", "PartitionTimeLimit", State("blocked", "PartitionTimeLimit")),
+        ("PENDING", "PartitionNodeLimit", State("blocked", "PartitionNodeLimit")),
+        ("PENDING", "AssocGrpCPUMinutesLimit", State("blocked", "AssocGrpCPUMinutesLimit")),
+        ("PENDING", "Licenses", State("blocked", "Licenses")),
+        ("SUSPENDED", "None", State("blocked", "a task that had begun is suspended (SUSPENDED)")),
         ("PENDING", "ReqNodeNotAvail, UnavailableNodes:n1", State("blocked", "ReqNodeNotAvail, UnavailableNodes:n1")),
         ("PENDING", "JobHeldUser", State("blocked", "JobHeldUser")),
         ("PENDING", "JobHeldAdmin", State("blocked", "JobHeldAdmin")),
@@ -151,10 +155,21 @@ def test_a_task_killed_for_its_memory_is_known_by_slurms_own_words(tool, slurm, 
     assert slurm.why_gone("31", 3).words.startswith("out of memory")
 
 
-def test_the_accounting_is_asked_where_slurm_itself_has_forgotten(tool, slurm):
+def test_the_accounting_is_asked_where_slurm_itself_has_forgotten(tool, slurm, tmp_path):
     tool("scontrol", "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1")
-    tool("sacct", "echo 'CANCELLED by 1000|0:15'")
+    answer = "31_2|COMPLETED|0:0\n31_3|CANCELLED by 1000|0:15\n31_[7-9%2]|CANCELLED|0:0"
+    tool("sacct", f"echo asked >>{tmp_path}/asked; echo '{answer}'")
+    assert slurm.why_gone("31", 2) == ("", 0)
     assert slurm.why_gone("31", 3).words.startswith("cancelled")
+    assert slurm.why_gone("31", 8).words.startswith("cancelled")
+    assert slurm.why_gone("31", 5) == ("", None)
+    assert (tmp_path / "asked").read_text() == "asked\n"
+
+
+def test_an_accounting_that_does_not_answer_is_no_queue_that_does_not(tool, slurm):
+    tool("scontrol", "exit 1")
+    tool("sacct", "echo 'sacct: error: Connection refused' >&2; exit 1")
+    assert slurm.why_gone("31", 3) == ("", None)
 
 
 def test_a_job_is_submitted_once_although_the_first_answer_was_lost(tool, slurm, tmp_path):
@@ -169,10 +184,15 @@ def test_a_job_is_submitted_once_although_the_first_answer_was_lost(tool, slurm,
     assert slurm.submit(script, 3, Job("x", ["true"])) == "77"
 
 
-def test_what_is_asked_of_sbatch(tool, slurm, tmp_path):
+def test_what_is_asked_of_sbatch(tool, slurm, tmp_path, monkeypatch):
+    """Folders go by the name that the shell knows: automounters may lack the physical one on other machines."""
+    (tmp_path / "100% x").mkdir()
+    (tmp_path / "linked").symlink_to(tmp_path / "100% x")
+    monkeypatch.chdir(tmp_path / "linked")
+    monkeypatch.setenv("PWD", str(tmp_path / "linked"))
     tool("sbatch", f"printf '%s\\n' \"$@\" >{tmp_path}/asked; echo '31;cluster'")
     job = Job("x", ["true"], "JOB", 1, 9, {"mem": "1.5G", "time": "0:02:00"}, max_jobs_run=4, requeue=True)
-    assert slurm.submit(tmp_path / "100% x/x.sh", 9, job) == "31"
+    assert slurm.submit(Path("100% q/x.sh"), 9, job) == "31"
     assert (tmp_path / "asked").read_text().splitlines() == [
         "--mem",
         "1536M",
@@ -181,10 +201,11 @@ def test_what_is_asked_of_sbatch(tool, slurm, tmp_path):
         "--parsable",
         "--array=1-9%4",
         "--job-name=x",
-        f"--output={tmp_path}/100%% x/out/%a",
+        f"--chdir={tmp_path}/linked",
+        f"--output={tmp_path}/linked/100%% q/out/%a",
         "--no-requeue",
         "--signal=B:USR1@30",
-        f"{tmp_path}/100% x/x.sh",
+        f"{tmp_path}/100% x/100% q/x.sh",
     ]
 
 
@@ -227,10 +248,8 @@ def test_a_tool_that_hangs_does_not_keep_a_signal_waiting(tool, slurm):
     old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     try:
         os.kill(os.getpid(), signal.SIGTERM)
-        start = time.monotonic()
-        with pytest.raises(Interrupted):
+        with pytest.raises(Interrupted):  # and not QueueSilent, 90 seconds later
             slurm.states(["1"])
-        assert time.monotonic() - start < 20
         assert signal.sigtimedwait({signal.SIGTERM}, 0)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, old)
