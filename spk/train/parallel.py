@@ -75,27 +75,26 @@ def joined(pick_device: Callable[[], torch.device]) -> Iterator[Group]:
     if not is_first():  # what processes do alike is said once
         logging.disable(logging.WARNING)
         warnings.simplefilter("ignore")
-    device = arrive(pick_device)
-    dist.init_process_group("gloo", timeout=WAIT)
-    tensors = dist.new_group(backend="nccl") if device.type == "cuda" else dist.group.WORLD
-    group = Group(tensors, dist.group.WORLD)
-    names = group.gather_objects(f"rank {group.rank} (process {os.getpid()} on {socket.gethostname()})")
-    with Watch(group.rank, names) as watch:
+    device, names = arrive(pick_device)
+    with Watch(int(os.environ["RANK"]), names) as watch:
         try:
-            yield group
+            dist.init_process_group("gloo", timeout=WAIT)
+            tensors = dist.new_group(backend="nccl") if device.type == "cuda" else dist.group.WORLD
+            yield Group(tensors, dist.group.WORLD)
         except SystemExit:
             raise
         except BaseException as error:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun ends those that are left when one has ended
             if is_lost_connection(error):
-                signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun ends those that wait for a dead one
                 end_at_once(watch.why())
-            watch.tell(error)
+            if not watch.tell(error):
+                end_at_once("")
             raise
     dist.destroy_process_group()
 
 
-def arrive(pick_device: Callable[[], torch.device]) -> torch.device:
-    """This process's device, when all have one: where a machine has too few, its first process says so.
+def arrive(pick_device: Callable[[], torch.device]) -> tuple[torch.device, list[str]]:
+    """This process's device and what all are called, when all have one: where a machine has too few, its first says so.
 
     InputError also names processes that have not started in time.
     """
@@ -109,7 +108,8 @@ def arrive(pick_device: Callable[[], torch.device]) -> torch.device:
         if int(os.environ["LOCAL_RANK"]) > 0:
             sys.exit(1)
         raise
-    store.set(f"spk/came/{rank}", socket.gethostname())
+    store.set(f"spk/beat/{rank}", "0")
+    store.set(f"spk/came/{rank}", f"rank {rank} (process {os.getpid()} on {socket.gethostname()})")
     deadline = time.monotonic() + ARRIVAL
     while missing := [other for other in range(size) if not store.check([f"spk/came/{other}"])]:
         if store.check(["spk/said"]):
@@ -117,11 +117,11 @@ def arrive(pick_device: Callable[[], torch.device]) -> torch.device:
         if time.monotonic() > deadline:
             raise InputError(f"ranks {missing} of {size} have not started within {ARRIVAL:g} seconds; see their logs")
         time.sleep(0.05)
-    return device
+    return device, [store.get(f"spk/came/{other}").decode() for other in range(size)]
 
 
 def is_lost_connection(error: BaseException) -> bool:
-    return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))
+    return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error).lower())
 
 
 def end_at_once(message: str) -> None:
@@ -140,16 +140,14 @@ class Watch:
         self.lock = threading.Lock()
         self.ended = threading.Event()
         self.parent = os.getppid()
-        self.store.set(f"spk/beat/{rank}", "0")
         self.thread = threading.Thread(target=self.watch, daemon=True)
 
     def __enter__(self) -> Watch:
-        dist.barrier()  # all have begun to give signs
         self.thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        if kind is None or kind is SystemExit:
+        if (kind is None or kind is SystemExit) and dist.is_initialized():
             with contextlib.suppress(RuntimeError):  # nobody is missed from here on
                 dist.barrier()
         self.ended.set()
@@ -157,7 +155,8 @@ class Watch:
 
     def watch(self) -> None:
         """End the process when another is silent for too long, though this one may be waiting for it in a GPU."""
-        heard = {rank: ("", time.monotonic()) for rank in range(len(self.names)) if rank != self.rank}
+        now = time.monotonic()
+        heard = {rank: ("", now) for rank in range(len(self.names)) if rank != self.rank}
         count = 0
         while not self.ended.wait(BEAT):
             count += 1
@@ -169,17 +168,22 @@ class Watch:
                 if os.getppid() == self.parent and not self.ended.wait(SILENCE):
                     end_at_once(f"{self.names[self.rank]} lost the connection to the machine of {self.names[0]}")
                 return
-            now = time.monotonic()
+            last, now = now, time.monotonic()
+            was_suspended = now - last > SILENCE / 2  # this process; perhaps the whole job, and others wake up later
             for rank, beat in zip(list(heard), beats, strict=True):
-                if beat != heard[rank][0]:
+                if was_suspended or beat != heard[rank][0]:
                     heard[rank] = (beat, now)
                 elif now - heard[rank][1] > SILENCE and not self.ended.is_set():
                     end_at_once(self.why())
 
-    def tell(self, error: BaseException) -> None:
-        """Let the others know that this process says itself what is wrong."""
-        with contextlib.suppress(RuntimeError), self.lock:
-            self.store.set("spk/said", f"{self.names[self.rank]}: {error}")
+    def tell(self, error: BaseException) -> bool:
+        """Whether this process is to say what is wrong: the first that would, of as many as found the same."""
+        said = f"{self.names[self.rank]}: {error}"
+        try:
+            with self.lock:
+                return self.store.compare_set("spk/said", "", said) == said.encode()
+        except RuntimeError:  # there is nobody to ask
+            return True
 
     def why(self) -> str:
         """What this process is to say of a connection that is lost: nothing when another has said, or will say it."""

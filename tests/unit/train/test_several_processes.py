@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 from unittest import mock
 
 import pytest
 import torch
+import torch.distributed as dist
 import yaml
 from rank_processes import on_ranks
 from torch.testing import assert_close
-from unit.train.commands import ENVIRONMENT, train_command
+from unit.train.commands import ENVIRONMENT, ROOT, train_command
 from unit.train.conftest import SYSTEM
 
 from spk.bin.train import train
 from spk.collectives import ALONE, Group
 from spk.errors import InputError
+from spk.train import parallel
 from spk.train.trainer import Trainer
 
 STEPS = {
@@ -193,11 +197,14 @@ def test_a_signal_stops_all_processes_at_one_step_and_a_dead_one_ends_the_others
             os.kill(left, 0)
 
 
-def test_a_dead_process_on_one_machine_ends_those_of_the_other(system_yaml, data_dir, tmp_path):
+def free_port() -> str:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    where = {"SPK_MASTER": "127.0.0.1", "SPK_MASTER_PORT": port}
+        return str(free.getsockname()[1])
+
+
+def test_a_dead_process_on_one_machine_ends_those_of_the_other(system_yaml, data_dir, tmp_path):
+    where = {"SPK_MASTER": "127.0.0.1", "SPK_MASTER_PORT": free_port()}
     options = (system_yaml, data_dir, tmp_path / "exp", "--nproc", "1", "--nnodes", "2")
     machines = [Launched(*options, SPK_NODE_RANK=rank, **where) for rank in ("0", "1")]
     (_,), (killed,) = (machine.ranks() for machine in machines)
@@ -208,3 +215,55 @@ def test_a_dead_process_on_one_machine_ends_those_of_the_other(system_yaml, data
     assert said[0].startswith(f"train: error: rank 1 (process {killed} on ")
     assert other_status == 128 + signal.SIGKILL
     assert [line.rpartition(" ")[2] for line in other_said] == ["SIGKILL"]
+
+
+def ends_early(way: str, *options: str, **environment: str) -> subprocess.Popen[str]:
+    path = f"{ROOT}:{ROOT / 'tests'}"
+    return subprocess.Popen(
+        [sys.executable, "-m", "spk.bin.launch", *options, "unit.train.ends_early", way],
+        env={**ENVIRONMENT, "PYTHONPATH": path, **environment},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_a_process_killed_before_it_meets_the_others_is_noticed_and_what_all_find_is_said_once():
+    where = {"SPK_MASTER": "127.0.0.1", "SPK_MASTER_PORT": free_port()}
+    machines = ("--nproc", "1", "--nnodes", "2")
+    killed = [ends_early("killed before they meet", *machines, SPK_NODE_RANK=rank, **where) for rank in ("0", "1")]
+    full = ends_early("all find the disk full", "--nproc", "2")
+    said = killed[0].communicate(timeout=60)[1].splitlines()
+    assert killed[0].returncode == 1
+    assert len(said) == 1
+    assert said[0].startswith("train: error: rank 1 (process ") and "ended without a word" in said[0]
+    assert killed[1].wait(timeout=60) == 128 + signal.SIGKILL
+    said = full.communicate(timeout=60)[1].splitlines()
+    assert full.returncode == 1
+    assert len(said) == 1
+    assert "somewhere: the disk is full" in said[0]
+
+
+def test_who_wakes_up_after_being_suspended_listens_again_before_others_are_taken_for_dead(monkeypatch):
+    store = dist.TCPStore("127.0.0.1", 0, is_master=True)
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("MASTER_PORT", str(store.port))
+    monkeypatch.setattr(parallel, "BEAT", 0.02)
+    monkeypatch.setattr(parallel, "SILENCE", 0.4)
+    monkeypatch.setattr(parallel, "ROLL_CALL", 0.0)
+    store.set("spk/beat/1", "0")
+    said = []
+
+    def end_at_once(message: str) -> None:
+        said.append((time.monotonic(), message))
+        watch.ended.set()
+
+    monkeypatch.setattr(parallel, "end_at_once", end_at_once)
+    watch = parallel.Watch(0, ["rank 0", "rank 1"])
+    waited, wait = itertools.count(1), watch.ended.wait
+    watch.ended.wait = lambda seconds: wait(0.6 if next(waited) == 3 else seconds)
+    begun = time.monotonic()
+    with watch:
+        watch.thread.join(timeout=10)
+    ((when, message),) = said
+    assert when - begun > 0.6 + 0.4
+    assert message.startswith("rank 1 ended without a word")
