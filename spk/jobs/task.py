@@ -32,14 +32,16 @@ class TaskRunner(Runner):
     a link at `first_status` (see spk.jobs.slurm), and that is the task's.
     """
 
-    stop_signals = frozenset(QUEUE_SIGNALS)
     grace = math.inf
     second_kills = False
 
     def __init__(self, job: Job, first_status: Path, passed_on: Iterable[str], stop_command: Sequence[str]) -> None:
-        super().__init__(job)
-        self.first_status, self.stop_command = first_status, stop_command
         self.passed_on = frozenset(signal.Signals[name] for name in passed_on)
+        # Any other is not heard: GridEngine sends SIGUSR1 before a suspension, too.
+        self.stop_signals = self.passed_on | {signal.SIGTERM, signal.SIGINT}
+        super().__init__(job)
+        signal.pthread_sigmask(signal.SIG_BLOCK, QUEUE_SIGNALS)  # after the mask for the command has been noted
+        self.first_status, self.stop_command = first_status, stop_command
 
     def ask_to_end(self, groups: Iterable[int]) -> None:
         if self.stop_command:  # the command runs on other machines
@@ -91,9 +93,17 @@ def main() -> None:
         said = run_task(folder, index)
     except OSError as error:  # such as a log that cannot be written from here
         said = {"status": 1, "exit_code": 1, "signalled": "", "reason": f"{error.filename}: {error.strerror}"}
-        print(said["reason"], file=sys.stderr)
-    write_marker(folder, index, said)
+        complain(said["reason"])
+    try:
+        write_marker(folder, index, said)
+    except OSError as error:  # the status that we exit with is in the queue's records
+        complain(f"{folder / 'done' / str(index)}: {error.strerror}; the command ended with status {said['status']}")
     os._exit(1 if said["status"] in TAKEN_STATUSES else said["status"])
+
+
+def complain(line: str) -> None:
+    with contextlib.suppress(OSError):  # the disk may be full
+        print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -121,6 +121,14 @@ def test_a_log_that_cannot_be_written_is_said_and_fails_the_task(tmp_path):
     assert marker(array, 1)["reason"] == said.strip() == "log: File exists"
 
 
+def test_a_marker_that_cannot_be_written_does_not_cost_the_status(tmp_path):
+    array = submitted(tmp_path, ["sh", "-c", "rmdir array/done; touch array/done; exit 5"])
+    task = start(array, 1)
+    _, said = task.communicate(timeout=30)
+    assert task.returncode == 5
+    assert said == "array/done/1: Not a directory; the command ended with status 5\n".replace("array", str(array))
+
+
 def test_a_task_of_a_submission_that_is_no_more_does_not_run(tmp_path):
     (tmp_path / "array").mkdir()
     task = start(tmp_path / "array", 1)
