@@ -8,6 +8,7 @@ waits, or never return. Beside the logs, in q/<name of the log>/, each submitted
     id          the queue's id, for people who look
     done/I      the marker of index I: its status, written by spk/jobs/task.py as its last act
     out/I       what the queue itself has to say of index I
+    ended       there when nothing of the array is in the queue any more
 
 A task with a marker has the marker's status. One without, of which the queue knows no more, has failed.
 """
@@ -15,35 +16,33 @@ A task with a marker has the marker's status. One without, of which the queue kn
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
+import re
 import secrets
 import shlex
 import shutil
 import signal
-import socket
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from spk.errors import InputError
+from spk.jobs.attempts import STOPPED_STATUS, Attempts
 from spk.jobs.job import Job
-from spk.jobs.local import MOST_UNASKED, STOPPED_STATUS
 from spk.jobs.log import keep_old_log, signal_name
-from spk.jobs.messages import Failure, report, say, say_again
+from spk.jobs.messages import CANCELLED, OUT_OF_MEMORY, OVER_TIME, PREEMPTED, Failure, report, say, say_again
+from spk.jobs.spool import alone, leftovers, mark_ended, spool_folder
 
 KILLED_STATUS = 128 + signal.SIGKILL
-# What the words of an Ending may begin with; others are shown as they are.
-CANCELLED = "cancelled"
-OVER_TIME = "over its time limit"
-OUT_OF_MEMORY = "out of memory"
-PREEMPTED = "preempted"
-# What the script exports again on the machine where it runs, should the queue not hand the environment on.
-EXPORTED = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LC_ALL", "PYTHONUNBUFFERED", "VIRTUAL_ENV", "OMP_NUM_THREADS")
+# What the script exports again on the machine where it runs, should the queue not hand the environment on: what decides
+# where programs are found and how they compute. Which GPUs a task has, the queue says.
+EXPORTED = re.compile(
+    r"PATH|PYTHONPATH|LD_LIBRARY_PATH|LC_ALL|PYTHONUNBUFFERED|VIRTUAL_ENV"
+    r"|(SPK|OMP|MKL|OPENBLAS|NCCL|CUBLAS|CUDA(?!_VISIBLE_DEVICES))_\w+"
+)
 Value = TypeVar("Value")
 
 
@@ -53,6 +52,10 @@ class Interrupted(Exception):
 
 class QueueSilent(Exception):
     """The queue does not answer now, and may later. The text is what its tool said, in one line."""
+
+
+class QueueFull(QueueSilent):
+    """The queue takes no further array now, such as by a limit on the jobs of a user. It has not taken this one."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +73,9 @@ class State:
 class Ending(NamedTuple):
     """What a queue still knows of a task that it has ended.
 
-    words: why; see CANCELLED, OVER_TIME, ... above; '' when nothing is known, or it ended by itself. status: of the
-    script (that of the task, see spk.jobs.task, unless the script was killed), where there is a record of it.
+    words: why, beginning with one of spk.jobs.messages.EXPLAINED where that fits; '' when nothing is known, or it ended
+    by itself. status: of the script (that of the task, see spk.jobs.task, unless the script was killed), where there is
+    a record of it.
     """
 
     words: str = ""
@@ -104,8 +108,8 @@ class Queue(Protocol):
     def cancel(self, ids: list[str]) -> None:
         """Cancel these arrays; one that has ended meanwhile is no error."""
 
-    def why_gone(self, id: str, index: int) -> Ending:
-        """What the queue still knows of a task that has ended."""
+    def why_gone(self, id: str, index: int) -> Ending | None:
+        """What the queue still knows of a task that has ended; None when it will know more in a moment."""
 
     def max_array(self) -> int:
         """The most tasks of one array."""
@@ -145,7 +149,8 @@ class Follower:
     queue_seconds = (2.0, 15.0)  # the same between questions to the queue
     patience = 15.0  # seconds for a marker of a task that the queue has ended to appear (slow file systems)
     stop_patience = 60.0  # seconds for what was cancelled to leave the queue at the end
-    submit_patience = 300.0  # seconds for a queue that does not answer to take a job
+    submit_seconds = (1.0, 15.0)  # between attempts to submit, while the queue does not answer
+    submit_patience = 300.0  # seconds for a queue that does not answer to take the first array
 
     def __init__(self, job: Job, queue: Queue) -> None:
         self.job, self.queue = job, queue
@@ -153,11 +158,13 @@ class Follower:
         self.token = secrets.token_hex(3)
         self.todo = list(job.tasks)
         self.arrays: list[Array] = []
+        self.prepared: Array | None = None  # the next one, which the queue has not taken yet
+        self.doubtful: dict[str, str] = {}  # name -> id ('': none yet) of those submitted again after no answer
         self.states: Mapping[tuple[str, int], State] = {}
         self.failures: list[Failure] = []
-        self.retried: Counter[int] = Counter()
-        self.requeued: Counter[int] = Counter()
-        self.unasked: Counter[int] = Counter()
+        self.attempts = Attempts(job)
+        self.next_question = self.next_submission = self.first_submission = 0.0  # by time.monotonic()
+        self.submit_pause = self.submit_seconds[0]
         self.said: set[str] = set()
         self.silent_since = 0.0
         self.interrupted_by = 0
@@ -168,89 +175,99 @@ class Follower:
     def run(self) -> int:
         old_mask = signal.pthread_sigmask(signal.SIG_BLOCK, self.signals)
         try:
-            with self.alone():
+            with alone(self.job):
                 try:
                     self.cancel_leftovers()
                     self.follow()
                 except Interrupted:
                     self.pause(0)  # takes note of the signal, if nobody has
                 finally:
-                    counts = self.stop()
+                    *counts, gone = self.stop()
                 status = report(self.queue.name, self.failures, *counts, self.interrupted_by)
-                if status == 0 or (self.interrupted_by and not self.failures):
+                if gone and (status == 0 or (self.interrupted_by and not self.failures)):
                     self.tidy()
                 return status
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, old_mask)
 
-    # One submitter at a time
-
-    @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """Hold the lock of this job: its logs belong to one call at a time. (Not on file systems without locks.)"""
-        path = self.spool / "lock"
-        with contextlib.ExitStack() as stack:
-            while True:
-                self.spool.mkdir(parents=True, exist_ok=True)
-                lock = stack.enter_context(path.open("a+"))
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    lock.seek(0)
-                    holder = lock.read().strip()
-                    raise InputError(f"{self.job.log}: {holder} runs this very job; wait for it, or end it") from None
-                except OSError:
-                    pass
-                if path.exists() and path.stat().st_ino == os.fstat(lock.fileno()).st_ino:
-                    break  # else the holder before us has just tidied up
-            lock.truncate(0)
-            lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-            lock.flush()
-            yield
-            if not any(entry.is_dir() for entry in self.spool.iterdir()):
-                path.unlink()
-                with contextlib.suppress(OSError):  # another job's folders may be there
-                    self.spool.rmdir()
-                    self.spool.parent.rmdir()
+    # What earlier calls left
 
     def cancel_leftovers(self) -> None:
         """What a killed call has left in the queue must not write the logs of this one."""
-        folders = [path for path in self.spool.iterdir() if path.is_dir()]
-        if not folders:
-            return
+        folders = leftovers(self.job, self.queue.name)
         ids = []
         for folder in folders:
             ids += self.insist(lambda name=folder.name: self.queue.find(name))
         if ids:
             self.say(f"cancelling what an earlier call of this job left in the queue: {' '.join(ids)}")
             self.insist(lambda: self.queue.cancel(ids))
-            self.await_absence(ids)
+            if not self.await_absence(ids):
+                raise Interrupted
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
 
     # Submission
 
     def submit(self) -> None:
-        """Submit the tasks that wait, in arrays as large as the site allows: all at once, or one by one for a limit."""
-        while self.todo and not self.interrupted_by:
+        """Submit the tasks that wait, in arrays as large as the site allows: all at once, or one by one for a limit.
+
+        Where the queue does not take an array now, the others are followed meanwhile.
+        """
+        while self.todo and not self.interrupted_by and time.monotonic() >= self.next_submission:
             if self.job.max_jobs_run and any(array.open for array in self.arrays):
                 return
-            most = self.insist(self.queue.max_array, self.submit_patience)
-            tasks, self.todo = self.todo[:most], self.todo[most:]
-            array = Array(self.spool / f"{self.name}.{self.token}.{len(self.arrays) + 1}", tasks)
+            self.first_submission = self.first_submission or time.monotonic()
             try:
-                self.write_array(array)
-                array.id = self.insist(
-                    lambda array=array: self.queue.submit(script_of(array.folder), len(array.tasks), self.job),
-                    self.submit_patience,
-                )
-            finally:
-                if not array.id:
-                    self.todo = tasks + self.todo
-            (array.folder / "id").write_text(array.id)
-            array.open = set(range(1, len(tasks) + 1))
-            self.arrays.append(array)
-            self.next_question = time.monotonic() + self.queue_seconds[0]
+                self.submit_array()
+            except QueueSilent as words:
+                if isinstance(words, QueueFull) or self.arrays:
+                    self.say_once(f"the queue takes no more tasks now, trying again until it does: {words}")
+                    self.first_submission = 0.0
+                else:
+                    self.say_silent(str(words))
+                    if time.monotonic() - self.first_submission > self.submit_patience:
+                        raise InputError(f"{self.queue.name} does not answer: {words}") from None
+            else:
+                self.hear_again()
+                self.submit_pause = self.submit_seconds[0]
+                continue
+            self.next_submission = time.monotonic() + self.submit_pause
+            self.submit_pause = min(self.submit_pause * 1.5, self.submit_seconds[1])
+
+    def submit_array(self) -> None:
+        if self.prepared is None:
+            tasks = self.todo[: self.queue.max_array()]
+            array = Array(self.spool / f"{self.name}.{self.token}.{len(self.arrays) + 1}", tasks)
+            self.write_array(array)
+            self.prepared = array
+        array, name = self.prepared, self.prepared.folder.name
+        try:
+            array.id = self.queue.submit(script_of(array.folder), len(array.tasks), self.job)
+        except QueueFull:
+            raise
+        except QueueSilent:
+            self.doubtful[name] = ""
+            raise
+        self.prepared = None
+        self.todo = self.todo[len(array.tasks) :]
+        if name in self.doubtful:
+            self.doubtful[name] = array.id
+        array.open = set(range(1, len(array.tasks) + 1))
+        self.arrays.append(array)
+        (array.folder / "id").write_text(array.id)
+        self.next_question = time.monotonic() + self.queue_seconds[0]
+
+    def doubles(self) -> list[str]:
+        """Arrays that the queue has taken after all, beside those that we know; what is submitted again is ours."""
+        try:
+            return [id for name, ours in self.doubtful.items() for id in self.queue.find(name) if id != ours]
+        except InputError as error:
+            raise QueueSilent(str(error)) from None
+
+    def cancel_doubles(self) -> None:
+        if ids := self.doubles():
+            self.say(f"cancelling what the queue has taken twice: {' '.join(ids)}")
+            self.queue.cancel(ids)
 
     @property
     def name(self) -> str:
@@ -269,6 +286,7 @@ class Follower:
             Path(self.job.log_of(task)).unlink(missing_ok=True)  # a log that exists is of this call
         launcher = self.queue.launcher(self.job)
         job = {
+            "engine": self.queue.name,
             "log": self.job.log,
             "argv": list(self.job.argv),
             "variable": self.job.variable,
@@ -289,7 +307,7 @@ class Follower:
         marker_pause, queue_pause = self.marker_seconds[0], self.queue_seconds[0]
         while not self.failures and not self.interrupted_by:
             self.submit()
-            if not any(array.open for array in self.arrays):
+            if not self.todo and not any(array.open for array in self.arrays):
                 return
             news = self.look_for_markers()
             if time.monotonic() >= self.next_question:
@@ -297,7 +315,7 @@ class Follower:
                 queue_pause = min(queue_pause * 1.5, self.queue_seconds[1])
                 self.next_question = time.monotonic() + queue_pause
             marker_pause = self.marker_seconds[0] if news else min(marker_pause * 1.2, self.marker_seconds[1])
-            if not self.failures and any(array.open for array in self.arrays):
+            if not self.failures and (self.todo or any(array.open for array in self.arrays)):
                 self.pause(marker_pause)
 
     def look_for_markers(self) -> bool:
@@ -306,10 +324,15 @@ class Follower:
         for array in self.arrays:
             if not array.open:
                 continue
-            for index, marker in array.new_markers().items():
+            try:
+                markers = array.new_markers()
+            except (OSError, ValueError) as error:  # as of a file server that restarts
+                self.say_once(f"{array.folder / 'done'}: {getattr(error, 'strerror', error)}; looking again")
+                continue
+            for index, marker in markers.items():
                 news = True
                 # What a signal has ended may have been cancelled, or have taken too much: the queue will know.
-                if marker["status"] and (marker["signalled"] or marker["exit_code"] == -signal.SIGKILL):
+                if marker["status"] and (marker["signalled"] or marker["status"] == KILLED_STATUS):
                     array.markers[index] = marker
                     self.next_question = min(self.next_question, time.monotonic() + 0.5)
                 else:
@@ -319,6 +342,10 @@ class Follower:
     def ask_the_queue(self) -> None:
         """Take note of what the queue says: of tasks that cannot run, and of those that it has ended."""
         arrays = [array for array in self.arrays if array.open]
+        if not arrays:
+            return
+        if any(self.doubtful.values()):
+            self.try_queue(self.cancel_doubles)
         states = self.try_queue(lambda: self.queue.states([array.id for array in arrays]))
         if states is None:
             return
@@ -338,8 +365,8 @@ class Follower:
                 elif state.kind == "blocked":
                     blocked[state.reason] = None
             for reason in blocked:
-                tasks = f"{len(array.tasks)} tasks" if len(array.tasks) > 1 else "task"
-                self.say_once(f"job {array.id} of {tasks} waits: {reason}")
+                tasks = f" of {len(array.tasks)} tasks" if len(array.tasks) > 1 else ""
+                self.say_once(f"job {array.id}{tasks} waits: {reason}")
 
     def settle_gone(self, array: Array, index: int) -> None:
         """The outcome of a task that the queue has ended: with a marker, without one, or not known yet."""
@@ -347,6 +374,7 @@ class Follower:
         since = array.missing_since.setdefault(index, now)
         ending = self.try_queue(lambda: self.queue.why_gone(array.id, index))
         if ending is None:
+            self.next_question = min(self.next_question, now + 1)
             return
         why, status = ending
         marker = array.markers.get(index)
@@ -376,19 +404,12 @@ class Follower:
         reason = signal_name(marker["exit_code"]) + (f": {words}" if words else "")
         again = ""
         if not why.startswith(CANCELLED):
-            asked = marker["signalled"] or why.startswith((OVER_TIME, PREEMPTED))
-            self.unasked[task] += not asked
-            may = asked or self.unasked[task] <= MOST_UNASKED
+            by_queue = why.startswith((OVER_TIME, PREEMPTED))
             # What a queue stops for its memory would take as much again.
-            stopped = status == STOPPED_STATUS and not why.startswith(OUT_OF_MEMORY)
-            if self.job.requeue and (stopped or why.startswith((OVER_TIME, PREEMPTED))) and may:
-                self.requeued[task] += 1
-                again = f"requeue {self.requeued[task]}"
-            elif self.retried[task] < self.job.retries:
-                self.retried[task] += 1
-                again = f"retry {self.retried[task]} of {self.job.retries}"
+            stopped = by_queue or (status == STOPPED_STATUS and not why.startswith(OUT_OF_MEMORY))
+            again = self.attempts.again(task, stopped, asked=by_queue or bool(marker["signalled"]))
         if not again:
-            self.fail(array, index, status, reason)
+            self.fail(array, index, status, reason + self.attempts.spent(task))
             return
         old_log = keep_old_log(self.job.log_of(task))
         say_again(self.queue.name, self.job.name_of(task), status, reason, again, old_log)
@@ -402,46 +423,62 @@ class Follower:
 
     # The end
 
-    def stop(self) -> tuple[int, int]:
-        """Cancel what is left; how many tasks were stopped, and how many had not begun."""
+    def stop(self) -> tuple[int, int, bool]:
+        """Cancel what is left; how many tasks were stopped, how many had not begun; is nothing left in the queue?"""
         arrays = [array for array in self.arrays if array.open or array.stuck]
         left = [(array, index) for array in arrays for index in array.open]
         running = sum(Path(self.job.log_of(array.tasks[index - 1])).exists() for array, index in left)
-        if arrays:
+        gone = True
+        if arrays or self.doubtful:
             ids = [array.id for array in arrays]
             interrupted_by, self.interrupted_by = self.interrupted_by, 0  # a second interrupt ends the wait
             try:
-                self.queue.cancel(ids)
-                self.await_absence(ids, self.stop_patience)
+                if ids:
+                    self.queue.cancel(ids)
+                if others := self.doubles():
+                    self.queue.cancel(others)
+                    ids += others
+                gone = not ids or self.await_absence(ids, self.stop_patience)
+                if not gone:
+                    self.say(f"{' '.join(ids)} may be in the queue still; the next call of this job will cancel it")
             except QueueSilent as words:
-                self.say(f"{' '.join(ids)} could not be cancelled ({words}); the next call of this job will do it")
+                gone = False
+                what = " ".join(ids) or "what was submitted"
+                self.say(f"{what} could not be cancelled ({words}); the next call of this job will do it")
             except Interrupted:
+                gone = False
                 self.pause(0)
             self.interrupted_by = interrupted_by or self.interrupted_by
-        return running, len(left) - running + len(self.todo)
+        if gone:
+            for array in self.folders():
+                mark_ended(array.folder)
+        return running, len(left) - running + len(self.todo), gone
 
-    def await_absence(self, ids: list[str], patience: float = float("inf")) -> None:
-        """Wait until the queue has ended what was cancelled, so long at most; an interrupt ends the wait."""
+    def await_absence(self, ids: list[str], patience: float = float("inf")) -> bool:
+        """Wait until the queue has ended what was cancelled, so long at most; False then, and at an interrupt."""
         pause, start = 0.2, time.monotonic()
         while not self.interrupted_by and time.monotonic() - start < patience:
             states = self.try_queue(lambda: self.queue.states(ids))
             if states is not None and not states:
-                return
+                return True
             self.pause(pause)
             pause = min(pause * 1.5, 5.0)
             if time.monotonic() - start > self.patience:
                 self.say_once(f"{' '.join(ids)} was cancelled, and is still in the queue")
+        return False
+
+    def folders(self) -> list[Array]:
+        return [*self.arrays, self.prepared] if self.prepared else self.arrays
 
     def tidy(self) -> None:
         """Nothing is left of a job that ended well, or was cancelled."""
-        for array in self.arrays:
+        for array in self.folders():
             shutil.rmtree(array.folder, ignore_errors=True)
 
     # Talk
 
-    def insist(self, call: Callable[[], Value], patience: float = float("inf")) -> Value:
-        """Call until the queue answers; InputError after `patience` seconds, Interrupted after a signal."""
-        start = time.monotonic()
+    def insist(self, call: Callable[[], Value]) -> Value:
+        """Call until the queue answers; Interrupted after a signal."""
         pause = 1.0
         while True:
             try:
@@ -450,8 +487,6 @@ class Follower:
                 return answer
             except QueueSilent as words:
                 self.say_silent(str(words))
-                if time.monotonic() - start > patience:
-                    raise InputError(f"{self.queue.name} does not answer: {words}") from None
             self.pause(pause)
             if self.interrupted_by:
                 raise Interrupted
@@ -492,15 +527,6 @@ class Follower:
             self.interrupted_by = received.si_signo
 
 
-def spool_folder(job: Job) -> Path:
-    """q/<name of the log> beside the logs, or beside their folders where each task has its own."""
-    parts = Path(job.log).parts
-    common = len(parts) - 1
-    if job.variable:
-        common = next((place for place, part in enumerate(parts) if job.variable in part), common)
-    return Path(*parts[:common]) / "q" / ".".join(parts[common:])
-
-
 def script_of(folder: Path) -> Path:
     return folder / f"{folder.name}.sh"
 
@@ -528,7 +554,7 @@ def current_folder() -> str:
 
 def exported_variables(environment: Mapping[str, str]) -> Iterable[tuple[str, str]]:
     """Those that decide what a task does; no secret that the caller may have in others is written into a file."""
-    return sorted((name, value) for name, value in environment.items() if name in EXPORTED or name.startswith("SPK_"))
+    return sorted((name, value) for name, value in environment.items() if EXPORTED.fullmatch(name))
 
 
 def touch_folder(folder: Path) -> None:

@@ -78,6 +78,11 @@ def parse_job(words: Sequence[str], site_options: bool = False) -> Job:
             variable, first, last = parse_range(words.pop(0))
         else:
             break
+    if words and words[0].startswith("-"):
+        raise InputError(
+            f"{words[0]}: options have two dashes, as --mem 4G; what a queue alone knows goes into conf/slurm.conf or "
+            "conf/gridengine.conf, line 'command' or 'option' (docs/clusters.md)"
+        )
     if len(words) < 2:
         raise InputError("needs a log file and a command: [options] [JOB=1:N] log/x.JOB.log COMMAND ... (see --help)")
     log, *argv = words

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import signal
 import socket
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 from spk.errors import InputError
+from spk.jobs.attempts import STOPPED_STATUS, Attempts
 from spk.jobs.guardian import GRACE_SECONDS, Guardian, signal_groups, wait_for_groups
 from spk.jobs.job import Job
 from spk.jobs.log import close_log, keep_old_log, open_log, signal_name
 from spk.jobs.messages import Failure, report, say_again
+from spk.jobs.spool import alone, leftovers
 
 # Long enough for a training to finish its step and save a checkpoint; a second interrupt cuts it short.
 INTERRUPT_GRACE_SECONDS = 60.0
-STOPPED_STATUS = 128 + signal.SIGTERM
-# A task that keeps ending with that status although nobody tells it to stop is not started again for ever.
-MOST_UNASKED = 10
 BYTES = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -35,9 +35,19 @@ def run(job: Job) -> int:
     if int(job.resources.get("nodes", 1)) > 1:
         raise InputError(f"--nodes {job.resources['nodes']}: run knows this machine alone; give the job to utils/slurm")
     runner = Runner(job)
-    runner.run()
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # where no file can be made, the log says so
+            stack.enter_context(alone(job))
+            leftovers(job, "run")
+        runner.run()
     failures = [
-        Failure(task.number, job.name_of(task.number), task.status, task.log, signal_name(task.exit_code))
+        Failure(
+            task.number,
+            job.name_of(task.number),
+            task.status,
+            task.log,
+            signal_name(task.exit_code) + runner.attempts.spent(task.number),
+        )
         for task in runner.failed
     ]
     return report("run", failures, len(runner.stopped), len(runner.waiting), runner.interrupted_by)
@@ -81,8 +91,7 @@ class Runner:
         self.ended: list[Task] = []  # well
         self.groups_of_failed: list[int] = []  # what failed may have left processes of its own running
         self.stopping = ""  # why tasks are being stopped
-        self.retried: Counter[int] = Counter()
-        self.requeued: Counter[int] = Counter()
+        self.attempts = Attempts(job)
         self.interrupted_by = 0
         self.signals = {signal.SIGCHLD, *self.stop_signals}
         if signal.SIGHUP in self.signals and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
@@ -149,6 +158,8 @@ class Runner:
             os.dup2(log_file, 2)
             if devices:
                 os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
+            if "num_threads" in self.job.resources:
+                os.environ["OMP_NUM_THREADS"] = self.job.resources["num_threads"]
             if "nodes" in self.job.resources:
                 os.environ.update(node_environment(self.job.resources["nodes"]))
             for signum in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
@@ -207,13 +218,8 @@ class Runner:
 
     def start_again(self, task: Task) -> bool:
         """Put a task that did not end well into the queue again, where --requeue or --retries allow it."""
-        if self.job.requeue and task.status == STOPPED_STATUS and self.requeued[task.number] < MOST_UNASKED:
-            self.requeued[task.number] += 1
-            again = f"requeue {self.requeued[task.number]}"
-        elif self.retried[task.number] < self.job.retries:
-            self.retried[task.number] += 1
-            again = f"retry {self.retried[task.number]} of {self.job.retries}"
-        else:
+        again = self.attempts.again(task.number, stopped=task.status == STOPPED_STATUS)
+        if not again:
             return False
         old_log = keep_old_log(task.log)
         say_again("run", self.job.name_of(task.number), task.status, signal_name(task.exit_code), again, old_log)

@@ -12,6 +12,12 @@ from spk.jobs.log import tail
 
 # Of so many failed tasks each has a line of its own; of the others the names.
 NUM_DESCRIBED = 5
+# How an engine words what ended a task that its queue ended; other words are shown as they are.
+CANCELLED = "cancelled"
+OVER_TIME = "over its time limit"
+OUT_OF_MEMORY = "out of memory"
+PREEMPTED = "preempted"
+EXPLAINED = (CANCELLED, OVER_TIME, OUT_OF_MEMORY, PREEMPTED)
 # What a status of a signal that nobody sent by hand mostly means.
 MEANINGS = {
     137: "SIGKILL is also what the system does when memory runs out: ask for more (--mem), run fewer tasks at once, or "
@@ -45,8 +51,10 @@ def report(engine: str, failures: Sequence[Failure], num_stopped: int, num_waiti
         say(engine, f"{failure.name} failed with status {failure.status}{failure.reason}; {where}")
     if others := failures[NUM_DESCRIBED:]:
         say(engine, f"{len(others)} more failed: tasks {ranges(failure.task for failure in others)}")
-    for status in {failure.status for failure in failures} & MEANINGS.keys():
-        say(engine, MEANINGS[status])
+    unexplained = [failure for failure in failures if not any(words in failure.reason for words in EXPLAINED)]
+    if not interrupted_by:
+        for status in {failure.status for failure in unexplained} & MEANINGS.keys():
+            say(engine, MEANINGS[status])
     if failures:
         files = [Path(name) for name in (failures[0].log, failures[0].queue_output) if name]
         shown = [file for file in files if file.exists() and file.stat().st_size]

@@ -13,8 +13,11 @@ from pathlib import Path
 import pytest
 
 from spk.errors import InputError
-from spk.jobs.cluster import Ending, Follower, QueueSilent, State, script_text, spool_folder
+from spk.jobs.cluster import Array, Ending, Follower, QueueFull, QueueSilent, State, script_text
 from spk.jobs.job import Job
+from spk.jobs.local import run as run_here
+from spk.jobs.messages import Failure, report
+from spk.jobs.spool import spool_folder
 
 
 class PretendQueue:
@@ -102,6 +105,7 @@ def follower(queue: PretendQueue, tasks: int = 4, **options) -> Follower:
     """Of a job log/x.JOB.log in the current folder; quick to ask and to lose patience."""
     follower = Follower(Job("log/x.JOB.log", ["make", "JOB"], "JOB", 1, tasks, **options), queue)
     follower.marker_seconds, follower.queue_seconds, follower.patience = (0.005, 0.01), (0.01, 0.02), 0.3
+    follower.submit_seconds, follower.submit_pause = (0.01, 0.02), 0.01
     return follower
 
 
@@ -308,6 +312,131 @@ def test_when_the_queue_cannot_be_told_to_cancel_the_next_call_does_it(capsys):
     assert follower(queue).run() == 0
     assert capsys.readouterr().err == "pretend: cancelling what an earlier call of this job left in the queue: 1\n"
     assert queue.cancelled == ["1"]
+
+
+def test_what_may_be_in_the_queue_still_after_an_interrupt_is_left_to_the_next_call(capsys, tmp_path):
+    queue = PretendQueue(lambda task, attempt: "running")
+    following, cancel = follower(queue), queue.cancel
+    following.stop_patience = 0.05
+    queue.cancel = lambda ids: None  # accepted, and not done
+    threading.Timer(0.2, signal.pthread_kill, (threading.main_thread().ident, signal.SIGTERM)).start()
+    assert following.run() == 143
+    assert "1 may be in the queue still; the next call of this job will cancel it" in capsys.readouterr().err
+    assert queue.find(queue.folders["1"].name) == ["1"]
+    queue.cancel, queue.fate = cancel, lambda task, attempt: 0
+    assert follower(queue).run() == 0
+    assert queue.cancelled == ["1"]
+    assert list((tmp_path / "log").iterdir()) == []
+
+
+def test_an_interrupt_while_leftovers_are_awaited_leaves_them_to_the_next_call(tmp_path):
+    queue = PretendQueue(lambda task, attempt: "running")
+    cancel, queue.cancel = queue.cancel, lambda ids: None
+    following = follower(queue, tasks=1)
+    following.stop_patience = 0.0
+    (folder := tmp_path / "log/q/x.JOB.log/x.1").mkdir(parents=True)
+    (folder / "job.json").write_text(json.dumps({"engine": "pretend", "tasks": [1]}))
+    queue.submit(folder / "x.1.sh", 1, following.job)
+    threading.Timer(0.2, signal.pthread_kill, (threading.main_thread().ident, signal.SIGTERM)).start()
+    assert following.run() == 143
+    assert folder.exists() and queue.arrays == {"1": [1]}
+    queue.cancel, queue.fate = cancel, lambda task, attempt: 0
+    assert follower(queue).run() == 0
+    assert not folder.exists()
+
+
+def test_what_another_engine_may_still_run_is_not_begun_beside_it(tmp_path):
+    folder = tmp_path / "log/q/x.JOB.log/x.1"
+    folder.mkdir(parents=True)
+    (folder / "job.json").write_text(json.dumps({"engine": "slurm"}))
+    job = Job("log/x.JOB.log", ["true"], "JOB", 1, 2)
+    for call in (follower(PretendQueue(lambda task, attempt: 0)).run, lambda: run_here(job)):
+        with pytest.raises(
+            InputError, match=r"an earlier call with slurm may have left this job .* with slurm cancels it"
+        ):
+            call()
+    (folder / "ended").touch()
+    assert run_here(job) == 0
+    assert sorted(path.name for path in (tmp_path / "log").iterdir()) == ["x.1.log", "x.2.log"]
+
+
+def test_a_job_that_failed_may_be_run_by_another_engine(tmp_path):
+    assert follower(PretendQueue(lambda task, attempt: 7)).run() == 7
+    assert run_here(Job("log/x.JOB.log", ["true"], "JOB", 1, 2)) == 0
+
+
+@pytest.mark.parametrize("error", [QueueSilent("no route"), QueueFull("only 2 jobs are allowed per user")])
+def test_a_queue_that_takes_no_further_array_now_is_waited_for_while_the_others_are_followed(capsys, error):
+    queue = PretendQueue(lambda task, attempt: 0, most=2)
+    submit, refused = queue.submit, []
+
+    def take_one(*arguments) -> str:
+        if queue.arrays and len(refused) < 5:
+            refused.append(error)
+            raise error
+        return submit(*arguments)
+
+    queue.submit = take_one
+    following = follower(queue)
+    following.submit_patience = 0.0
+    assert following.run() == 0
+    assert queue.arrays == {"1": [1, 2], "2": [3, 4]}
+    assert (
+        capsys.readouterr().err == f"pretend: the queue takes no more tasks now, trying again until it does: {error}\n"
+    )
+
+
+def test_an_array_that_the_queue_has_taken_twice_runs_once(capsys):
+    queue = PretendQueue(lambda task, attempt: "running")
+    submit, states = queue.submit, queue.states
+
+    def cut_off_once(*arguments) -> str:
+        if not queue.doubtful:
+            queue.doubtful = arguments
+            raise QueueSilent("sbatch did not come back")
+        return submit(*arguments)
+
+    def accepted_late(ids: list[str]):
+        if queue.questions == 1:
+            submit(*queue.doubtful)
+        if queue.cancelled:
+            for index in range(1, 5):
+                queue.fates["1", index] = 0
+                queue.mark("1", index, 0)
+        return states(ids)
+
+    queue.doubtful, queue.submit, queue.states = (), cut_off_once, accepted_late
+    assert follower(queue).run() == 0
+    assert (list(queue.arrays), queue.cancelled) == (["1", "2"], ["2"])
+    assert "pretend: cancelling what the queue has taken twice: 2" in capsys.readouterr().err
+
+
+def test_a_file_server_that_fails_for_a_moment_costs_no_task(capsys, monkeypatch):
+    new_markers, failures = Array.new_markers, [OSError(116, "Stale file handle")] * 3
+
+    def stale(array: Array):
+        if failures:
+            raise failures.pop()
+        return new_markers(array)
+
+    monkeypatch.setattr(Array, "new_markers", stale)
+    assert follower(PretendQueue(lambda task, attempt: 0)).run() == 0
+    assert capsys.readouterr().err.count("Stale file handle; looking again") == 1
+
+
+def test_what_the_queue_stops_again_and_again_is_not_submitted_for_ever(capsys):
+    queue = PretendQueue(lambda task, attempt: "over time")
+    following = follower(queue, tasks=1, requeue=True)
+    following.patience = 0.0
+    assert following.run() == 143
+    assert queue.attempts == {1: 51}
+    assert "over its time limit (requeued 50 times before, and not again); " in capsys.readouterr().err
+
+
+def test_a_reason_that_is_known_needs_no_guess(capsys):
+    for reason, guessed in (": killed (SIGKILL)", True), (": out of memory (OUT_OF_MEMORY)", False):
+        report("pretend", [Failure(1, "make", 137, "x.log", reason)], 0, 0, 0)
+        assert ("SIGKILL is also what" in capsys.readouterr().err) == guessed
 
 
 def test_old_logs_are_not_taken_for_those_of_tasks_that_did_not_begin(tmp_path, capsys):

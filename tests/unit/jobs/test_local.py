@@ -13,6 +13,7 @@ import pytest
 from spk.errors import InputError
 from spk.jobs.job import Job
 from spk.jobs.local import Runner, run
+from spk.jobs.spool import alone
 
 
 def python(code: str, *arguments: str) -> list[str]:
@@ -65,6 +66,16 @@ def test_a_task_that_was_stopped_is_started_again_only_with_requeue(tmp_path):
     (tmp_path / "saved").unlink()
     assert run(Job(f"{tmp_path}/x.log", command, requeue=True)) == 0
     assert run(Job(f"{tmp_path}/y.log", ["sh", "-c", "exit 143"], requeue=True)) == 143  # not for ever
+
+
+def test_two_calls_with_one_log_do_not_run_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr("spk.jobs.spool.LOCK_PATIENCE", 0.1)
+    job = Job(f"{tmp_path}/x.log", ["true"])
+    with alone(job):
+        with pytest.raises(InputError, match=rf"x.log: process {os.getpid()} on \S+ runs this very job"):
+            run(job)
+        assert run(Job(f"{tmp_path}/y.log", ["true"])) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["y.log"]
 
 
 def test_what_a_failed_attempt_left_running_is_ended_before_the_next(tmp_path):
