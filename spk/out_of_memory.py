@@ -8,17 +8,15 @@ from collections.abc import Callable, Iterator
 
 from spk.errors import InputError
 
-# Of RuntimeErrors: the CPU's allocator, C++'s, CUDA's and its libraries', threads, and the system's own words.
+# Of RuntimeErrors: the CPU's allocator, C++'s, CUDA's and its libraries', and the system's own words.
 SIGNS = (
     "allocate memory",
     "not enough memory",
     "bad_alloc",
     "out of memory",
     "ALLOC_FAILED",
-    "can't start new thread",
     "Cannot allocate memory",
     "failed to map segment",  # a library that cannot be loaded
-    "Resource temporarily unavailable",  # a thread of OpenMP under a limit
 )
 
 
@@ -29,6 +27,15 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError):
         return True
     return isinstance(error, (RuntimeError, ImportError)) and any(sign in str(error) for sign in SIGNS)
+
+
+def is_out_of_threads(error: BaseException) -> bool:
+    """Whether the system starts no more threads or processes, as beyond `ulimit -u`; also where memory is too short."""
+    if isinstance(error, OSError):
+        return isinstance(error, BlockingIOError) and error.filename is None
+    # Python's words and those of C++. What goes on over a network may be temporarily unavailable for other reasons.
+    signs = ("can't start new thread", "Resource temporarily unavailable")
+    return isinstance(error, RuntimeError) and str(error).startswith(signs)
 
 
 def say_out_of_memory(error: BaseException) -> str:

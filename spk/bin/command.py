@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from spk.errors import InputError
-from spk.out_of_memory import is_out_of_memory, say_out_of_memory
+from spk.out_of_memory import is_out_of_memory, is_out_of_threads, say_out_of_memory
 
 HINTS = {
     errno.ENOSPC: "the disk is full; free some space and run the same command again, it carries on",
@@ -66,6 +66,11 @@ def say_fault(error: BaseException | None) -> str | None:
     """One line for what the machine did, not the input: a full disk, no memory; None for our bugs."""
     if error is not None and is_out_of_memory(error):
         return f"{say_out_of_memory(error)}; give it more (--mem of --cmd, a larger machine), or run fewer jobs at once"
+    if error is not None and is_out_of_threads(error):
+        return (
+            f"the system starts no more threads or processes ({error}); raise its limits (ulimit -u, -v), give it more "
+            "memory (--mem of --cmd), or run fewer jobs and workers at once"
+        )
     if isinstance(error, OSError):
         hint = HINTS.get(error.errno, error.strerror or str(error))
         return f"{error.filename or 'input/output'}: {hint}"

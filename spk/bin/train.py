@@ -132,9 +132,10 @@ def run(
 
     from spk.train.batch_size import find_batch_size
     from spk.train.parallel import together
+    from spk.train.settle import threads_here
     from spk.train.trainer import Terminated, Trainer
 
-    torch.set_num_threads(config.train.threads)
+    torch.set_num_threads(threads_here(config))
     is_first = group.rank == 0
     parts = together(group, lambda: build(config, data_dir, device, is_new, group))
     found = {}

@@ -18,7 +18,7 @@ def settle(config: SystemConfig, begun: Mapping[str, Any] | None, device: torch.
     Of batch.size auto only what is recorded: to find it takes the network (`batch_size.py`).
     """
     if config.train.threads == 0:
-        config.train.threads = begun["train"]["threads"] if begun else default_threads()
+        config.train.threads = begun["train"]["threads"] if begun else num_cores()
     if config.train.precision == "auto":
         by_device = "bfloat16" if device.type == "cuda" else "float32"
         config.train.precision = begun["train"]["precision"] if begun else by_device
@@ -26,6 +26,12 @@ def settle(config: SystemConfig, begun: Mapping[str, Any] | None, device: torch.
         config.batch.size = begun["batch"]["size"]
 
 
-def default_threads() -> int:
-    """One a core, shared out to the processes that train here together."""
-    return max(1, len(os.sched_getaffinity(0)) // processes_of_this_machine())
+def threads_here(config: SystemConfig) -> int:
+    """train.threads; of a process that trains with others on its machine, no more than its part of the cores."""
+    processes = processes_of_this_machine()
+    return config.train.threads if processes == 1 else min(config.train.threads, max(1, num_cores() // processes))
+
+
+def num_cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0))
