@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import logging
 import os
 import platform
@@ -27,7 +28,7 @@ from spk.train.training_data import NOISE_FILES, training_files
 log = logging.getLogger(__name__)
 # What may change between a run and its resumption: it alters nothing of the result.
 FREE_TO_CHANGE = (
-    *("train.workers", "train.log_every", "train.save_every", "train.keep_checkpoints"),
+    *("train.workers", "train.log_every", "train.save_every", "train.keep_checkpoints", "train.shard_classifier"),
     *("evaluation.crops", "evaluation.crop_frames"),
     *(
         "init_from",
@@ -35,9 +36,11 @@ FREE_TO_CHANGE = (
     ),  # where files lie; their digests must stay
 )
 # What no checkpoint goes on with when it changes, though it be accepted: other weights, other speakers, other draws.
+# Nor does one with another objective: `is_fixed`.
 FIXED = (
     *("features", "network", "normalization", "seed", "optimizer.name", "batch.utterances_per_speaker"),
     *("validation.speakers", "validation.utterances_per_speaker", "validation.select", "augmentation.speeds"),
+    "evaluation.backend",  # validation's, too: its EERs would not compare with the best one before
 )
 PLACES = ("feats.scp", "wav.scp")  # tables of where files are
 RECORDINGS_LOOKED_AT = 2000  # of a directory of noises, at most
@@ -184,7 +187,7 @@ def check_same_config(
 ) -> list[str]:
     """The accepted differences. InputError names those that are not, or cannot be."""
     different = config_differences(begun, config.as_dict(), f"{exp_dir}/config.yaml")
-    fixed = [said for name, said in different.items() if name in FIXED or name.partition(".")[0] in FIXED]
+    fixed = [said for name, said in different.items() if is_fixed(name)]
     if fixed and accept_changes:
         raise InputError(
             f"{exp_dir}: its checkpoints cannot go on with this change ({'; '.join(fixed)}); name another directory"
@@ -196,6 +199,12 @@ def check_same_config(
             f"name another directory, {'or ' * bool(fixed)}delete this one{way}"
         )
     return list(different.values())
+
+
+def is_fixed(name: str) -> bool:
+    """Whether a value of the config belongs to FIXED, or names an objective or a part of one."""
+    sections = itertools.accumulate(name.split("."), "{}.{}".format)
+    return any(section in FIXED for section in sections) or (name.startswith("loss.") and name.endswith(".name"))
 
 
 def record_changes(

@@ -20,6 +20,7 @@ from recipes.processes import descendants
 from unit.train.commands import ENVIRONMENT, train_command
 from unit.train.conftest import write_matrices
 
+from spk.bin.extract_embeddings import main as extract_embeddings
 from spk.train.checkpoint import list_checkpoints
 from spk.train.lock import locked
 from spk.train.schedules import SCHEDULES
@@ -36,6 +37,11 @@ def wait_until(happened, process: subprocess.Popen, seconds: float = 60) -> None
         assert process.poll() is None, f"ended with {process.returncode}"
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def interrupt(trainer: Trainer, batches) -> None:
+    """In the place of a step of training."""
+    raise KeyboardInterrupt
 
 
 def weights(exp: Path) -> dict[str, torch.Tensor]:
@@ -55,10 +61,8 @@ def damage(path: Path, how: str) -> None:
 
 @pytest.mark.parametrize("how", ["empty", "truncated", "flipped"])
 def test_a_damaged_checkpoint_is_said_and_the_one_before_ends_with_the_same_weights(
-    how, train, system_yaml, data_dir, tmp_path
+    how, train, system_yaml, data_dir, exp
 ):
-    exp = tmp_path / "exp"
-    assert train(system_yaml, data_dir, exp).returncode == 0
     expected = weights(exp)
     (exp / "final.pt").unlink()
     damage(exp / "checkpoints/step-00000012.pt", how)
@@ -70,28 +74,24 @@ def test_a_damaged_checkpoint_is_said_and_the_one_before_ends_with_the_same_weig
     assert same(weights(exp), expected)
 
 
-def test_a_flipped_bit_in_the_final_network_is_refused_at_extraction(train, system_yaml, data_dir, tmp_path, shell):
-    exp = tmp_path / "exp"
-    assert train(system_yaml, data_dir, exp).returncode == 0
+def test_a_flipped_bit_in_the_final_network_is_refused_at_extraction(data_dir, exp, monkeypatch):
     damage(exp / "final.pt", "flipped")
-    done = shell(f"python3 -m spk.bin.extract_embeddings --device cpu {exp} {data_dir} out")
-    assert done.returncode == 1
-    assert len(done.stderr.splitlines()) == 1
-    assert f"{exp}/final.pt: cannot be read as a checkpoint (its part " in done.stderr
+    monkeypatch.setattr(sys, "argv", ["extract_embeddings", "--device", "cpu", *map(str, (exp, data_dir, exp / "out"))])
+    with pytest.raises(SystemExit) as refused:
+        extract_embeddings()
+    assert f"error: {exp}/final.pt: cannot be read as a checkpoint (its part " in refused.value.code
+    assert "\n" not in refused.value.code
 
 
-def test_a_damaged_run_json_is_one_line(train, system_yaml, data_dir, tmp_path):
-    exp = tmp_path / "exp"
-    assert train(system_yaml, data_dir, exp).returncode == 0
+def test_a_damaged_run_json_is_one_line(train, system_yaml, data_dir, exp):
     (exp / "run.json").write_text('{"data": ')
     refused = train(system_yaml, data_dir, exp)
     assert refused.returncode == 1
     assert f"{exp}/run.json: is damaged" in refused.stderr
 
 
-def test_accepted_changes_hold_from_the_step_on_that_the_history_says(train, system_yaml, data_dir, tmp_path):
-    exp, changed = tmp_path / "exp", ["--optimizer.lr", "0.001", "--batch.size", "3", "--train.steps", "20"]
-    assert train(system_yaml, data_dir, exp).returncode == 0
+def test_accepted_changes_hold_from_the_step_on_that_the_history_says(train, system_yaml, data_dir, exp):
+    changed = ["--optimizer.lr", "0.001", "--batch.size", "3", "--train.steps", "20"]
     refused = train(system_yaml, data_dir, exp, *changed)
     assert refused.returncode == 1
     assert "batch.size: 4 -> 3; optimizer.lr: 0.003 -> 0.001; train.steps: 12 -> 20" in refused.stderr
@@ -120,17 +120,14 @@ def test_accepted_changes_hold_from_the_step_on_that_the_history_says(train, sys
     assert train(system_yaml, data_dir, exp, *changed).returncode == 0
 
 
-def test_changes_accepted_just_before_a_kill_hold_when_it_goes_on(train, system_yaml, data_dir, tmp_path, monkeypatch):
-    whole, exp, changed = tmp_path / "whole", tmp_path / "exp", ["--optimizer.lr", "0.001", "--train.steps", "20"]
-    assert train(system_yaml, data_dir, whole).returncode == 0
-    shutil.copytree(whole, exp)
+def test_changes_accepted_just_before_a_kill_hold_when_it_goes_on(
+    train, system_yaml, data_dir, exp, tmp_path, monkeypatch
+):
+    whole, changed = tmp_path / "whole", ["--optimizer.lr", "0.001", "--train.steps", "20"]
+    shutil.copytree(exp, whole)
     assert train(system_yaml, data_dir, whole, "--accept-changes", "true", *changed).returncode == 0
-
-    def killed(trainer, batches):
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "train_step", killed)
+        patch.setattr(Trainer, "train_step", interrupt)
         assert train(system_yaml, data_dir, exp, "--accept-changes", "true", *changed).returncode == 1
     assert not (exp / "final.pt").exists()
     finished = train(system_yaml, data_dir, exp, *changed)
@@ -143,15 +140,14 @@ def test_changes_accepted_just_before_a_kill_hold_when_it_goes_on(train, system_
     [
         (["--network.channels", "0.5"], "cannot go on with this change (network.channels: 0.25 -> 0.5)"),
         (["--seed", "4"], "cannot go on with this change (seed: 3 -> 4)"),
-        (["--loss.name", "softmax", "--curriculum.margin", "null", "--train.steps", "20"], "do not fit the network"),
+        (["--loss.name", "aam_softmax", "--train.steps", "20"], "(loss.name: dam_softmax -> aam_softmax)"),
+        (["--evaluation.backend", "euclidean", "--train.steps", "20"], "evaluation.backend.name: cosine -> euclidean)"),
         (["--optimizer.lr", "0.001"], "its last checkpoint is of step 12, and the run now has 12 steps"),
     ],
 )
 def test_a_change_that_no_checkpoint_goes_on_with_is_refused_though_accepted(
-    options, message, train, system_yaml, data_dir, tmp_path
+    options, message, train, system_yaml, data_dir, exp
 ):
-    exp = tmp_path / "exp"
-    assert train(system_yaml, data_dir, exp).returncode == 0
     before = {path: path.read_bytes() for path in sorted(exp.rglob("*")) if path.is_file() and path.name != ".lock"}
     refused = train(system_yaml, data_dir, exp, "--accept-changes", "true", *options)
     assert refused.returncode == 1
@@ -161,9 +157,7 @@ def test_a_change_that_no_checkpoint_goes_on_with_is_refused_though_accepted(
     assert before.keys() <= after.keys()
 
 
-def test_other_data_is_refused_though_changes_are_accepted(train, system_yaml, data_dir, tmp_path):
-    exp = tmp_path / "exp"
-    assert train(system_yaml, data_dir, exp).returncode == 0
+def test_other_data_is_refused_though_changes_are_accepted(train, system_yaml, data_dir, exp):
     names, matrices = read_matrices(data_dir)
     write_matrices(data_dir, dict(zip(names[:-1], matrices[:-1], strict=True)))
     refused = train(system_yaml, data_dir, exp, "--accept-changes", "true", "--train.steps", "20")
@@ -194,19 +188,9 @@ def test_too_large_a_batch_names_what_to_lower(system_yaml, data_dir, tmp_path):
     assert "lower batch.size (4) or batch.crop_frames (300000)" in done.stderr
 
 
-def test_a_reader_that_is_killed_is_one_line_and_the_run_goes_on(train, system_yaml, data_dir, tmp_path):
-    exp, said, options = tmp_path / "exp", tmp_path / "said", ["--train.workers", "1", "--train.steps", "3000"]
-    process = start(train_command(system_yaml, data_dir, exp, *options), said)
-    wait_until((exp / "checkpoints/step-00000003.pt").exists, process)
-    [reader] = descendants(process.pid)[1:]
-    os.kill(reader, signal.SIGKILL)
-    assert process.wait(30) == 1
-    assert "Traceback" not in said.read_text()
-    assert "a process that reads training data was killed" in said.read_text().splitlines()[-1]
-    assert "lower train.workers" in said.read_text().splitlines()[-1]
-
-
-def test_what_is_left_of_a_killed_run_is_waited_for_and_a_living_one_is_named(train, system_yaml, data_dir, tmp_path):
+def test_a_living_run_is_named_what_is_left_of_a_killed_one_is_waited_for_and_a_killed_reader_is_one_line(
+    train, system_yaml, data_dir, tmp_path
+):
     exp, said, options = tmp_path / "exp", tmp_path / "said", ["--train.workers", "1", "--train.steps", "3000"]
     process = start(train_command(system_yaml, data_dir, exp, *options), said)
     wait_until((exp / "checkpoints/step-00000003.pt").exists, process)
@@ -222,15 +206,19 @@ def test_what_is_left_of_a_killed_run_is_waited_for_and_a_living_one_is_named(tr
     wait_until(lambda: f"waiting for what is left of process {process.pid}" in said.read_text(), waiting)
     os.kill(reader, signal.SIGKILL)
     wait_until(lambda: f"going on from step {last} of 3000" in said.read_text(), waiting)
-    waiting.kill()
-    waiting.wait()
+    wait_until(lambda: list_checkpoints(exp / "checkpoints")[-1][0] > last, waiting)
+    [reader] = descendants(waiting.pid)[1:]
+    os.kill(reader, signal.SIGKILL)
+    assert waiting.wait(30) == 1
+    assert "Traceback" not in said.read_text()
+    assert "a process that reads training data was killed" in said.read_text().splitlines()[-1]
+    assert "lower train.workers" in said.read_text().splitlines()[-1]
 
 
 @pytest.mark.parametrize("where", ["validate", "save"])
 def test_a_stop_that_comes_while_it_validates_or_saves_loses_nothing(
-    where, train, system_yaml, data_dir, tmp_path, monkeypatch
+    where, train, trained, system_yaml, data_dir, tmp_path, monkeypatch
 ):
-    assert train(system_yaml, data_dir, tmp_path / "whole").returncode == 0
     original, exp = getattr(Trainer, where), tmp_path / "exp"
 
     def stopped(trainer):
@@ -251,10 +239,12 @@ def test_a_stop_that_comes_while_it_validates_or_saves_loses_nothing(
     assert list_checkpoints(exp / "checkpoints")[-1][0] == step
     finished = train(system_yaml, data_dir, exp)
     assert f"going on from step {step} of 12" in finished.stderr
-    assert same(weights(exp), weights(tmp_path / "whole"))
+    assert same(weights(exp), weights(trained))
 
 
-def test_a_full_disk_under_the_logs_is_one_line_and_the_run_goes_on(train, system_yaml, data_dir, tmp_path, disk_of):
+def test_a_full_disk_under_the_logs_is_one_line_and_the_run_goes_on(
+    train, system_yaml, data_dir, tmp_path, disk_of, monkeypatch
+):
     exp, said, options = disk_of("2m") / "exp", tmp_path / "said", ["--train.log_every", "1", "--train.steps", "3000"]
     options += ["--train.save_every", "4", "--train.keep_checkpoints", "1", "--validation.every", "1000"]
     process = start(train_command(system_yaml, data_dir, exp, *options), said)
@@ -267,10 +257,8 @@ def test_a_full_disk_under_the_logs_is_one_line_and_the_run_goes_on(train, syste
     assert "the disk is full; free some space and run the same command again, it carries on" in text.splitlines()[-1]
     (exp.parent / "filler").unlink()
     last = list_checkpoints(exp / "checkpoints")[-1][0]
-    again = start(train_command(system_yaml, data_dir, exp, *options), said)
-    wait_until(lambda: f"going on from step {last} of 3000" in said.read_text(), again)
-    again.kill()
-    again.wait()
+    monkeypatch.setattr(Trainer, "train_step", interrupt)
+    assert f"going on from step {last} of 3000" in train(system_yaml, data_dir, exp, *options).stderr
 
 
 def test_training_does_not_measure_time_by_a_clock_that_jumps(train, system_yaml, data_dir, tmp_path, monkeypatch):

@@ -32,9 +32,12 @@ SYSTEM = {
 
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
+    return write_data_dir(tmp_path / "data")
+
+
+def write_data_dir(folder: Path) -> Path:
     """8 speakers, 4 utterances each, of features that tell the speakers apart; one is shorter than a crop."""
     random = np.random.default_rng(0)
-    folder = tmp_path / "data"
     folder.mkdir()
     table = {}
     for speaker in range(8):
@@ -59,7 +62,10 @@ def write_matrices(folder: Path, table: dict[str, np.ndarray]) -> None:
 
 @pytest.fixture
 def system_yaml(tmp_path: Path) -> Path:
-    path = tmp_path / "system.yaml"
+    return write_system(tmp_path / "system.yaml")
+
+
+def write_system(path: Path) -> Path:
     path.write_text(yaml.safe_dump(SYSTEM))
     return path
 

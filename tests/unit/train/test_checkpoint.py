@@ -50,7 +50,7 @@ def test_what_the_disk_does_not_let_be_read_is_not_taken_for_damaged(directory, 
 @pytest.mark.parametrize("content", [b"", b"PK", b"PK\3\4" + bytes(100), b"PK\5\6" + b"\xff" * 18, b"\x80\2."])
 def test_a_file_of_anything_else_is_damaged(tmp_path, content):
     (tmp_path / "x.pt").write_bytes(content)
-    with pytest.raises(InputError, match="x.pt: cannot be read as a checkpoint"):
+    with pytest.raises(InputError, match="cannot be read as a checkpoint"):
         load(tmp_path / "x.pt")
 
 
