@@ -16,7 +16,7 @@ from pathlib import Path
 
 from spk.bin.command import argument_parser, command
 from spk.config import check_speeds
-from spk.data.augment_data_dir import Copies, augment_data_dir, input_files, mended
+from spk.data.augment_data_dir import Copies, augment_data_dir, input_files, what_left_out
 from spk.data.augmentation_plan import Drawing
 from spk.data.noise_dir import read_noise_dir
 from spk.data.stamp import describe_inputs, differences, write_stamp
@@ -91,10 +91,8 @@ def main() -> None:
     values = {f"--{name.replace('_', '-')}": str(value) for name, value in vars(options).items()}
     values |= {f"recordings of {folder}": sets[name].digest() for name, folder in folders.items()}
     inputs = describe_inputs(input_files(options.source), values)
-    different = differences(stamp, inputs)
+    different = differences(stamp, inputs | what_left_out(destination))
     tables = ("wav.scp", "utt2spk", "spk2utt", "utt2dur", "utt2augmentation")
-    if different == [] and mended(destination, stamp):
-        different = ["what left utterances out"]
     if different == [] and all((destination / name).exists() for name in tables):
         log.info("%s: already made", destination)
         return
@@ -117,7 +115,7 @@ def main() -> None:
     )
     stamp.unlink(missing_ok=True)  # it speaks of tables that are now overwritten
     augment_data_dir(options.source, destination, drawing, copies)
-    write_stamp(stamp, inputs)
+    write_stamp(stamp, inputs | what_left_out(destination))
 
 
 def check_options(options, same_names: bool) -> None:

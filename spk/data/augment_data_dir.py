@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import json
 import logging
 import sys
 from collections.abc import Collection, Mapping
@@ -24,7 +25,7 @@ from spk.data.data_dir import (
     write_whole,
 )
 from spk.data.durations import SAMPLE_RATE, at_speed, duration, read_durations
-from spk.data.features import Source, list_rejected, read_sources, seconds_text
+from spk.data.features import Source, file_state, list_rejected, read_sources, seconds_text
 from spk.data.noise_dir import read_lengths
 from spk.data.validate_data_dir import Checks, validate_data_dir
 from spk.errors import InputError
@@ -63,14 +64,17 @@ def input_files(source: Path) -> list[Path]:
     return [path for name in names if (path := source / name).exists()] + lists_of(source)
 
 
-def mended(destination: Path, stamp: Path) -> bool:
-    """Has a file changed since that left utterances out for want of their length?"""
-    left_out, finished = destination / "left_out.tsv", stamp.stat().st_mtime_ns
+def what_left_out(destination: Path) -> dict[str, str]:
+    """For the stamp: as what the files are there that left utterances out for want of their length; {} without such.
+
+    One that is another later has been mended, perhaps.
+    """
+    left_out = destination / "left_out.tsv"
     if not left_out.exists():
-        return False
+        return {}
     lines = left_out.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-    paths = map(Path, {line.split("\t")[1] for line in lines})
-    return any(path.exists() and path.stat().st_mtime_ns > finished for path in paths)
+    paths = sorted({line.split("\t")[1] for line in lines})
+    return {"what left utterances out": json.dumps({path: file_state(path) for path in paths})}
 
 
 def lists_of(source: Path) -> list[Path]:
