@@ -204,10 +204,10 @@ def map_file(path: str, scp_path: str) -> np.ndarray:
     try:
         with Path(path).open("rb") as file:
             if os.fstat(file.fileno()).st_size == 0:
-                raise InputError(f"{path}: is empty; make the features of {scp_path} again")
+                raise InputError(f"{path}: is empty; make it and {scp_path} again")
             return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file, though {scp_path} points at it; make the features again") from None
+        raise InputError(f"{path}: no such file, though {scp_path} points at it; make it again") from None
 
 
 def read_header(ark: np.ndarray, offset: int, place: str) -> Header:
@@ -217,11 +217,10 @@ def read_header(ark: np.ndarray, offset: int, place: str) -> Header:
     try:
         header = parse_header(ark[offset : offset + LONGEST_HEADER].tobytes())
     except ValueError as error:
-        raise InputError(f"{place}: {error}; the scp does not belong to this ark, make the features again") from None
+        raise InputError(f"{place}: {error}; the scp does not belong to this ark, make both again") from None
     if offset + header.end > len(ark):
         raise InputError(
-            f"{place}: ends at byte {offset + header.end}, but the file has {len(ark)}: it is truncated; "
-            "make the features again"
+            f"{place}: ends at byte {offset + header.end}, but the file has {len(ark)}: it is truncated; make it again"
         )
     return header
 
