@@ -10,9 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from spk.errors import InputError
-from spk.jobs.cluster import Interrupted, QueueSilent
+from spk.jobs.cluster import Interrupted, QueueFull, QueueSilent
 
 Done = subprocess.CompletedProcess
+# What qsub and sbatch say when a user has as many jobs in the queue as the site allows.
+FULL = re.compile(r"only \d+ jobs are allowed|MaxSubmitJob")
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,13 @@ class QueueTool:
         interruptible: bool = True,
         environment: Mapping[str, str] | None = None,
     ) -> Done[str]:
-        """What a tool says. QueueSilent when the queue does not answer it, Interrupted by a pending signal."""
+        """What a tool says. QueueSilent when the queue does not answer it, Interrupted by a pending signal.
+
+        QueueFull when a user may not have more jobs in the queue now.
+        """
         done = self.ask(words, timeout, interruptible, environment)
+        if done.returncode != 0 and FULL.search(done.stderr):
+            raise QueueFull(self.said(done))
         if done.returncode != 0 and self.silent.search(done.stderr):
             raise QueueSilent(self.said(done))
         return done

@@ -54,6 +54,7 @@ def test_any_name_and_any_single_number_will_do():
         ("--nodes 0 log/x make", "--nodes '0'"),
         ("--retries -1 log/x make", "--retries '-1'"),
         ("--requeue yes log/x make", "--requeue 'yes': this is true or false"),
+        ("-p gpu log/x.log make", "-p: options have two dashes, as --mem 4G"),
         ("--gpu", "option --gpu needs a value"),
         ("JOB=1:3 log/x.JOB.log", "needs a log file and a command"),
         ("", "needs a log file and a command"),

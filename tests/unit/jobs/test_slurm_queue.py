@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from spk.errors import InputError
-from spk.jobs.cluster import Interrupted, QueueSilent, State
+from spk.jobs.cluster import Interrupted, QueueFull, QueueSilent, State
 from spk.jobs.job import Job
 from spk.jobs.site_config import parse_site_config
 from spk.jobs.slurm import BUILT_IN, Slurm, in_whole_units, parse_indices, state_of, warning_seconds
@@ -212,6 +212,13 @@ def test_what_is_asked_of_sbatch(tool, slurm, tmp_path, monkeypatch):
 def test_a_refusal_is_in_slurms_own_words(tool, slurm, tmp_path):
     tool("sbatch", "printf 'sbatch: error: one thing\\nsbatch: error: Batch job submission failed: no\\n' >&2; exit 1")
     with pytest.raises(InputError, match=r"^sbatch refused the job: one thing; Batch job submission failed: no$"):
+        slurm.submit(tmp_path / "x.sh", 1, Job("x", ["true"]))
+
+
+def test_a_limit_on_the_jobs_of_a_user_is_no_refusal(tool, slurm, tmp_path):
+    said = "QOSMaxSubmitJobPerUserLimit; Batch job submission failed: Job violates accounting/QOS policy"
+    tool("sbatch", f"printf '%s\\n' '{said}' | sed 's/^/sbatch: error: /; s/; /\\nsbatch: error: /' >&2; exit 1")
+    with pytest.raises(QueueFull, match=f"^{said}$"):
         slurm.submit(tmp_path / "x.sh", 1, Job("x", ["true"]))
 
 
