@@ -19,15 +19,16 @@
 #   --lda-dim N            dimensions that lda_cosine and plda keep (default auto: as many as there are, at most 200)
 #   --top-n N              training speakers that normalise with _as, those that score highest (default auto: 300, at most a third)
 #   --init-from EXP        another trained system, whose network this one starts from
+#   --accept-changes BOOL  true: go on training --exp though rates, schedule, length or margins of the config changed (default false)
 #   --seed N               the one seed of everything random in training
 #   --nj N                 jobs at once for features and embeddings (default 2)
-#   --ngpu N               GPUs to train on, of each machine (default 0: the CPU); the results do not depend on N
+#   --ngpu N               GPUs to train on, of each machine (default 0: the CPU); the batches are those of one
 #   --nnodes N             machines to train on (default 1)
 #   --cmd CMD              who runs all jobs (default: cmd.sh)
 set -euo pipefail
 stage=0 stop_stage=6
 corpus="" noise="" augment=false config="" data="" exp="" baseline="" init_from=""
-backends=own,lda_cosine,plda,own_as lda_dim=auto top_n=auto seed="" nj=2 ngpu=0 nnodes=1 cmd=""
+backends=own,lda_cosine,plda,own_as lda_dim=auto top_n=auto seed="" nj=2 ngpu=0 nnodes=1 accept_changes=false cmd=""
 overrides=()
 . "$(dirname "$0")/path.sh"
 . parse_options.sh
@@ -111,7 +112,7 @@ fi
 
 if in_stage 3 "train the network -> $exp/final.pt"; then
   need 2 "$data/$training_set/feats.scp"
-  train --cmd "$gpu_cmd" --ngpu "$ngpu" --nnodes "$nnodes" --config "$config" "${overrides[@]}" "$data/$training_set" "$exp"
+  train --cmd "$gpu_cmd" --ngpu "$ngpu" --nnodes "$nnodes" --accept-changes "$accept_changes" --config "$config" "${overrides[@]}" "$data/$training_set" "$exp"
 fi
 
 if in_stage 4 "embeddings -> $exp/embeddings_*; statistics of the features -> $baseline/embeddings_*"; then

@@ -25,6 +25,7 @@
 #   --lda-dim N                 dimensions that lda_cosine and plda keep (default auto: as many as there are, at most 200)
 #   --top-n N                   training speakers that normalise with _as, those that score highest (default auto: 300, at most a third)
 #   --init-from EXP             without --model: another trained system, whose network this one starts from
+#   --accept-changes BOOL       true: go on training --exp though rates, schedule, length or margins of the config changed (default false)
 #   --seed N                    without --model: the one seed of everything random in training
 #   --exp DIR                   embeddings, scores, results and what is trained here
 #                               (default exp/<training set>/<name of the model, or config and what the command line changes>)
@@ -32,13 +33,13 @@
 #   --stage N                   begin with this stage (default 0)
 #   --stop-stage M              end with this one (default 6)
 #   --nj N                      jobs at once for features and embeddings (default 16)
-#   --ngpu N                    GPUs to train on, of each machine (default 1; 0: the CPU); the results do not depend on N
+#   --ngpu N                    GPUs to train on, of each machine (default 1; 0: the CPU); the batches are those of one
 #   --nnodes N                  machines to train on (default 1)
 #   --cmd CMD                   who runs all jobs (default: cmd.sh)
 set -euo pipefail
 stage=0 stop_stage=6
 sitw="" eval=dev,eval overlap="" lists="" train_data="" data="" test_data="" enroll_data="" trials=""
-model="" config="" system="" exp="" init_from="" backends=own lda_dim=auto top_n=auto seed="" nj=16 ngpu=1 nnodes=1 cmd=""
+model="" config="" system="" exp="" init_from="" backends=own lda_dim=auto top_n=auto seed="" nj=16 ngpu=1 nnodes=1 accept_changes=false cmd=""
 overrides=()
 . "$(dirname "$0")/path.sh"
 . parse_options.sh
@@ -145,7 +146,7 @@ if [ "$model" = "$exp" ]; then check_sitw_overlap "${no_overlap[@]}" "${begun_fr
 if in_stage 3 "the network -> $model/final.pt"; then
   if [ "$model" = "$exp" ]; then
     need 2 "$train_data/utt2dur"
-    train --cmd "$gpu_cmd" --ngpu "$ngpu" --nnodes "$nnodes" --config "$config" "${overrides[@]}" "$train_data" "$exp"
+    train --cmd "$gpu_cmd" --ngpu "$ngpu" --nnodes "$nnodes" --accept-changes "$accept_changes" --config "$config" "${overrides[@]}" "$train_data" "$exp"
   else
     echo "already trained: $model" >&2
   fi

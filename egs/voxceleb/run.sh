@@ -29,20 +29,21 @@
 #   --lda-dim N               dimensions that lda_cosine and plda keep (default auto: as many as there are, at most 200)
 #   --top-n N                 training speakers that normalise with _as, those that score highest (default auto: 300, at most a third)
 #   --init-from EXP           another trained system, whose network this one starts from: softmax first, then contrastive
+#   --accept-changes BOOL     true: go on training --exp though rates, schedule, length or margins of the config changed (default false)
 #   --seed N                  the one seed of everything random in training
 #   --exp DIR                 the trained system (default exp/<training set>/<config and what the command line changes>)
 # The run:
 #   --stage N                 begin with this stage (default 0)
 #   --stop-stage M            end with this one (default 7)
 #   --nj N                    jobs at once for decoding, features and embeddings (default 16)
-#   --ngpu N                  GPUs to train on, of each machine (default 1; 0: the CPU); the results do not depend on N
+#   --ngpu N                  GPUs to train on, of each machine (default 1; 0: the CPU); the batches are those of one
 #   --nnodes N                machines to train on (default 1)
 #   --cmd CMD                 who runs all jobs (default: cmd.sh)
 set -euo pipefail
 stage=0 stop_stage=7
 archives="" corpus="" lists="" train=vox2 eval="" storage="" data="" pipes=false checksums="" list_table=""
 train_data="" test_data="" trials="" musan="" rirs="" speeds="" num_augmented="" augment_seed=1
-config="" system="" exp="" init_from="" backends=own lda_dim=auto top_n=auto seed="" nj=16 ngpu=1 nnodes=1 cmd=""
+config="" system="" exp="" init_from="" backends=own lda_dim=auto top_n=auto seed="" nj=16 ngpu=1 nnodes=1 accept_changes=false cmd=""
 overrides=()
 . "$(dirname "$0")/path.sh"
 . parse_options.sh
@@ -124,7 +125,7 @@ fi
 
 if in_stage 4 "train the network -> $exp/final.pt"; then
   need 3 "$network_data/utt2dur"
-  train --cmd "$gpu_cmd" --ngpu "$ngpu" --nnodes "$nnodes" --config "$config" "${overrides[@]}" "$network_data" "$exp"
+  train --cmd "$gpu_cmd" --ngpu "$ngpu" --nnodes "$nnodes" --accept-changes "$accept_changes" --config "$config" "${overrides[@]}" "$network_data" "$exp"
 fi
 
 if in_stage 5 "embeddings -> $exp/embeddings_*"; then

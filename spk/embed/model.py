@@ -35,11 +35,16 @@ def save_model(
 
 def load_model(exp_dir: Path) -> tuple[Embedder, dict[str, Any]]:
     """(network in evaluation mode, the system's config) from EXP/final.pt."""
-    saved = load(exp_dir / "final.pt")
+    path = exp_dir / "final.pt"
+    try:
+        saved = load(path)
+    except InputError as error:
+        hint = "; delete it, and the stage that made it writes it again" if path.exists() else ""
+        raise InputError(f"{error}{hint}") from None
     try:
         config = saved["config"]
         embedder = build_embedder(config["normalization"], config["network"], num_bins=saved["num_bins"])
         embedder.load_state_dict(saved["embedder"])
     except (KeyError, RuntimeError) as error:
-        raise InputError(f"{exp_dir / 'final.pt'}: does not hold a network of this kind ({error})") from None
+        raise InputError(f"{path}: does not hold a network of this kind ({error})") from None
     return embedder.eval(), config

@@ -51,7 +51,13 @@ def locked(exp_dir: Path) -> Iterator[None]:
 
 
 def refuse_when_in_use(exp_dir: Path) -> None:
-    """InputError when a living process holds the directory: before a job is started that would begin its log anew."""
+    """InputError when a living process holds the directory: before a job is started that would begin its log anew.
+
+    Of a job that an engine started (spk/jobs), the engine knows: it refuses a second one, and ends what a submitter that
+    was killed has left in a queue.
+    """
+    if (exp_dir / "log/q/train.log").is_dir():
+        return
     with contextlib.suppress(FileNotFoundError, PermissionError), (exp_dir / ".lock").open("r+") as file:
         if not try_lock(file) and not is_dead(holder := file.read().strip()):
             raise in_use(exp_dir, holder)
