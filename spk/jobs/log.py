@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 TAIL_LINES = 20
+FULL = 2**14  # bytes that are free of a disk that was full: what held the job's own files is free again
 
 
 def open_log(log: str, argv: Sequence[str]) -> int:
@@ -69,6 +70,6 @@ def tail(path: str | os.PathLike[str]) -> str:
             disk = os.fstatvfs(file.fileno())
     except OSError as error:
         return f"  (unreadable: {error.strerror})"
-    if not lines[-1].startswith("# Ended") and disk.f_bavail == 0:
+    if not lines[-1].startswith("# Ended") and disk.f_bavail * disk.f_frsize < FULL:
         lines.append("(what came then is lost, for the disk is full)")
     return "\n".join("  " + line.rstrip("\r").rsplit("\r", 1)[-1] for line in lines[-TAIL_LINES:])
