@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from spk.control_groups import memory_limits
 from spk.errors import InputError
 from spk.jobs.attempts import STOPPED_STATUS, Attempts
 from spk.jobs.guardian import GRACE_SECONDS, Guardian, signal_groups, wait_for_groups
@@ -24,6 +25,7 @@ from spk.jobs.spool import alone, leftovers
 
 # Long enough for a training to finish its step and save a checkpoint; a second interrupt cuts it short.
 INTERRUPT_GRACE_SECONDS = 60.0
+ROOT = Path("/")
 BYTES = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -108,11 +110,10 @@ class Runner:
         resources = self.job.resources
         limit = self.job.max_jobs_run
         if limit is None:
-            limit = len(os.sched_getaffinity(0)) // int(resources.get("num_threads", 1))
+            limit = num_cores() // int(resources.get("num_threads", 1))
             if "mem" in resources:
                 wanted = float(resources["mem"][:-1]) * BYTES[resources["mem"][-1]]
-                present = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-                limit = min(limit, int(present / max(wanted, 1)))
+                limit = min(limit, int(total_memory() / max(wanted, 1)))
         if self.devices:
             limit = min(limit, len(self.devices) // self.num_gpus)
         return max(limit, 1)
@@ -246,6 +247,19 @@ class Runner:
         deadline = time.monotonic() + GRACE_SECONDS
         while self.running and self.await_signal(deadline):
             pass
+
+
+def num_cores() -> int:
+    """Those that this process may use; within a job of a queue, those of the job, although it may bind it to none."""
+    granted = [os.environ.get(name, "") for name in ("SLURM_CPUS_PER_TASK", "NSLOTS")]
+    return min([len(os.sched_getaffinity(0)), *(int(number) for number in granted if number.isdigit())])
+
+
+def total_memory() -> int:
+    """Bytes of memory that this machine has, or that a container or a job of a queue in which we run may take."""
+    present = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    granted = os.environ.get("SLURM_MEM_PER_NODE", "")  # in MB
+    return min([present, *memory_limits(ROOT), *([int(granted) * 2**20] if granted.isdigit() and int(granted) else [])])
 
 
 def node_environment(num_nodes: str) -> dict[str, str]:

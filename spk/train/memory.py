@@ -8,6 +8,7 @@ import gc
 from collections.abc import Iterator
 from pathlib import Path
 
+from spk.control_groups import memory_groups
 from spk.errors import InputError
 
 ROOT = Path("/")
@@ -56,20 +57,9 @@ def read_kib(path: Path, name: str) -> int:
 
 def cgroup_room() -> Iterator[int]:
     """For each limit on the groups that hold this process: limit - use + page cache that is easily given up."""
-    for folder in cgroup_folders():
+    for folder in memory_groups(ROOT):
         for limit_name, use_name, cache_name in CGROUP_FILES:
             with contextlib.suppress(OSError, ValueError):  # no such file; "max": no limit
                 limit = int((folder / limit_name).read_text())
                 stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
                 yield limit - int((folder / use_name).read_text()) + int(stat.get(cache_name, 0))
-
-
-def cgroup_folders() -> Iterator[Path]:
-    """The groups of this process and those around them. In a container the innermost may be seen as the root."""
-    with contextlib.suppress(OSError):
-        for line in (ROOT / "proc/self/cgroup").read_text(encoding="utf-8").splitlines():
-            _, controllers, group = line.split(":", 2)
-            if controllers == "" or "memory" in controllers.split(","):
-                top = ROOT / "sys/fs/cgroup" / ("memory" if controllers else "")
-                here = top / group.lstrip("/")
-                yield from (folder for folder in (here, *here.parents) if folder.is_relative_to(top))

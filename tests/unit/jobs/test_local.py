@@ -159,7 +159,10 @@ def test_no_more_tasks_run_at_once_than_asked(tmp_path):
     assert 2 <= most <= 4
 
 
-def test_threads_and_memory_lower_the_number_of_tasks_at_once(monkeypatch):
+def test_threads_and_memory_lower_the_number_of_tasks_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr("spk.jobs.local.ROOT", tmp_path)
+    for name in ("SLURM_CPUS_PER_TASK", "NSLOTS", "SLURM_MEM_PER_NODE"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(16)))
     monkeypatch.setattr(os, "sysconf", lambda name: {"SC_PHYS_PAGES": 2**23, "SC_PAGE_SIZE": 2**12}[name])  # 32 GB
 
@@ -172,6 +175,17 @@ def test_threads_and_memory_lower_the_number_of_tasks_at_once(monkeypatch):
     assert limit(mem="500M") == 16
     assert limit(mem="64G") == 1
     assert limit(max_jobs_run=20, mem="64G", num_threads="4") == 20
+    # Within a job of a queue, or a container.
+    monkeypatch.setenv("NSLOTS", "6")
+    assert limit() == 6
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "4")
+    assert limit() == 4
+    monkeypatch.setenv("SLURM_MEM_PER_NODE", "12288")
+    assert limit(mem="4G") == 3
+    for file, text in [("proc/self/cgroup", "0::/job\n"), ("sys/fs/cgroup/job/memory.max", f"{2**33}\n")]:
+        (tmp_path / file).parent.mkdir(parents=True)
+        (tmp_path / file).write_text(text)
+    assert limit(mem="4G") == 2
 
 
 def test_tasks_take_turns_on_the_gpus(tmp_path, monkeypatch):
