@@ -8,6 +8,9 @@
 # Options come before the positional arguments, which are left in "$@"; `--` ends the options. `--help` prints the script's
 # head comment. Afterwards the script may call `usage_error TEXT`: TEXT and the usage line on stderr, exit status 1.
 
+# Job engines end when the outermost script is gone (spk/jobs/caller.py).
+if [ -z "${SPK_SCRIPT:-}" ]; then export SPK_SCRIPT="$$ $HOSTNAME"; fi
+
 # The comment at the top of the calling script, without its marks.
 _options_help() {
   local script=$0 line

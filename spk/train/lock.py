@@ -53,8 +53,8 @@ def locked(exp_dir: Path) -> Iterator[None]:
 def refuse_when_in_use(exp_dir: Path) -> None:
     """InputError when a living process holds the directory: before a job is started that would begin its log anew.
 
-    Of a job that an engine started (spk/jobs), the engine knows: it refuses a second one, and ends what a submitter that
-    was killed has left in a queue.
+    Of a job that an engine started (spk/jobs), the engine knows: it refuses a second one, and ends what a killed
+    submitter has left in a queue.
     """
     if (exp_dir / "log/q/train.log").is_dir():
         return
