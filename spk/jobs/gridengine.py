@@ -52,7 +52,9 @@ UNLIMITED = 10**6
 
 def run(job: Job) -> int:
     """Run all tasks through GridEngine; the exit status, as that of spk.jobs.local.run."""
-    return run_in_queue(job, GridEngine(site_config("gridengine", BUILT_IN, job.config)))
+    config = site_config("gridengine", BUILT_IN, job.config)
+    asked = requests(config.submit_command(in_clock_time(job.resources)))
+    return run_in_queue(job, GridEngine(config, job.requeue or any(request.startswith("s_rt=") for request in asked)))
 
 
 class GridEngine:
@@ -60,12 +62,15 @@ class GridEngine:
 
     name = "gridengine"
     index_variable = "SGE_TASK_ID"
-    # -notify: USR2 before the end, whatever its reason; USR1 before a suspension or at a soft limit.
-    signals_for_script = ("SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2", "SIGXCPU")
+    # -notify: USR2 before the end, whatever its reason.
+    signals_for_script: tuple[str, ...] = ("SIGTERM", "SIGINT", "SIGUSR2", "SIGXCPU")
     stop_launched = ()
 
-    def __init__(self, config: SiteConfig) -> None:
+    def __init__(self, config: SiteConfig, ends_at_usr1: bool = False) -> None:
+        """`ends_at_usr1`: does a task end at SIGUSR1, which comes before a suspension and at a soft limit."""
         self.config = config
+        if ends_at_usr1:
+            self.signals_for_script += ("SIGUSR1",)
         try:
             self.user = pwd.getpwuid(os.getuid()).pw_name
         except KeyError:

@@ -39,8 +39,9 @@ class TaskRunner(Runner):
         self.passed_on = frozenset(signal.Signals[name] for name in passed_on)
         # Any other is not heard: GridEngine sends SIGUSR1 before a suspension, too.
         self.stop_signals = self.passed_on | {signal.SIGTERM, signal.SIGINT}
+        for signum in frozenset(QUEUE_SIGNALS) - self.stop_signals:
+            signal.signal(signum, lambda *_: None)  # unlike SIG_IGN, not handed on to the command
         super().__init__(job)
-        signal.pthread_sigmask(signal.SIG_BLOCK, QUEUE_SIGNALS)  # after the mask for the command has been noted
         self.first_status, self.stop_command = first_status, stop_command
 
     def ask_to_end(self, groups: Iterable[int]) -> None:

@@ -172,6 +172,27 @@ def test_tasks_cancelled_by_someone_while_they_wait(caller):
     assert "task 2 of 3 failed with status 143: cancelled by qdel while it waited; it has no log" in stderr
 
 
+def test_a_task_that_is_suspended_is_said_and_goes_on(caller):
+    """Before it is suspended it gets SIGUSR1, which is no reason to end without --requeue."""
+    process = caller.start("log/a.log", "bash", "-c", f"{STOPS.replace('600', '60')}; echo well")
+    caller.await_log("a.log", "begun")
+    job = job_of(caller)
+    caller.cluster.administer("qmod", "-sj", job)
+    assert "a task that had begun is suspended (s)" in process.stderr.readline()
+    caller.cluster.administer("qmod", "-usj", job)
+    assert ended(process) == (0, "")
+    assert caller.log("a.log").splitlines()[4:-2] == ["begun", "well"]
+
+
+def test_many_tasks_that_are_cancelled_at_once_are_said_soon(caller):
+    process = caller.start("JOB=1:300", "log/a.JOB.log", "bash", "-c", STOPS)
+    caller.await_log("a.1.log", "begun")
+    caller.cluster.administer("qdel", job_of(caller))
+    status, stderr = ended(process)
+    assert status == 143
+    assert "cancelled by qdel" in stderr and " more failed: tasks " in stderr
+
+
 def job_of(caller: Caller) -> str:
     """The number of the one job in the queue."""
     (number,) = {line.split()[0] for line in caller.cluster.await_queue(bool)}
@@ -278,7 +299,7 @@ def test_who_may_not_submit_is_told_so(caller):
 
 def test_of_many_tasks_never_more_than_4_run_at_once(caller):
     (caller.folder / "now").mkdir()
-    count = "mkdir now/JOB; ls now | wc -l >>most; rmdir now/JOB"
+    count = "mkdir now/JOB; sleep 0.3; ls now | wc -l >>most; rmdir now/JOB"
     done = caller("--max-jobs-run=4", "JOB=1:60", "log/a.JOB.log", "bash", "-c", count, timeout=300)
     assert (done.returncode, done.stderr) == (0, "")
     counted = [int(line) for line in (caller.folder / "most").read_text().split()]
