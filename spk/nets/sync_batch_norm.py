@@ -102,6 +102,13 @@ class Normalize(torch.autograd.Function):
         sums = torch.stack([weight_gradient_C, bias_gradient_C]).to(mean_C.dtype)
         sum_gh_C, sum_g_C = ctx.group.all_reduce_sum(sums) / count
         slope_C = weight_C * torch.rsqrt(variance_C + ctx.eps)
+        if x.dtype.itemsize < mean_C.dtype.itemsize:  # rounded once, at the end
+            shape = [-1] + [1] * (x.dim() - 2)
+            of_x_C = -slope_C * torch.rsqrt(variance_C + ctx.eps) * sum_gh_C
+            constant_C = -slope_C * sum_g_C - of_x_C * mean_C
+            full = torch.addcmul(constant_C.view(shape), x, of_x_C.view(shape))
+            full.addcmul_(gradient, slope_C.view(shape))
+            return full.to(x.dtype), weight_gradient_C, bias_gradient_C, *[None] * 5
         through_statistics = F.batch_norm(
             x, mean_C, variance_C, slope_C * sum_gh_C, slope_C * sum_g_C, training=False, eps=ctx.eps
         )

@@ -83,3 +83,32 @@ def test_in_a_process_alone_it_is_torchs_own_with_the_same_names():
     assert own.state_dict().keys() == plain.state_dict().keys()
     for name, value in plain.state_dict().items():
         assert torch.equal(own.state_dict()[name], value)
+
+
+def in_bfloat16(group: Group, counts: tuple[int, ...]) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    rows = slice(sum(counts[: group.rank]), sum(counts[: group.rank + 1]))
+    found = {}
+    for name in ("vectors", "frames", "maps, channels last"):
+        whole, slopes = (batch_of(name) * scale for scale in (1.0, 0.25))
+        x = whole[rows].bfloat16().requires_grad_()
+        module = nn.Sequential(norm_of(name).float())
+        synchronize_batch_norms(module, group)
+        with torch.autocast("cpu", torch.bfloat16):
+            y = module(x)
+        y.backward((slopes[rows] + 1).to(y.dtype))
+        found[name] = y.detach(), x.grad
+    return found
+
+
+def test_what_autocast_makes_bfloat16_is_rounded_once(tmp_path):
+    ranks = on_ranks(in_bfloat16, 2, tmp_path, COUNTS[2])
+    for name in ranks[0]:
+        x = batch_of(name).bfloat16().double().requires_grad_()
+        y = norm_of(name)(x)
+        y.backward((0.25 * batch_of(name) + 1).bfloat16().double())
+        # Of eight binary digits.
+        for of_ranks, exact in zip(
+            zip(*(rank[name] for rank in ranks), strict=True), (y.detach(), x.grad), strict=True
+        ):
+            assert of_ranks[0].dtype == torch.bfloat16
+            assert_close(torch.cat(of_ranks).double(), exact, rtol=2**-8, atol=1e-6)
