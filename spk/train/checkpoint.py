@@ -24,7 +24,7 @@ def save_checkpoint(directory: Path, step: int, state: Mapping[str, Any], keep: 
 
     A later one is none of them: `load_latest` went back past it, for it is damaged.
     """
-    path = directory / f"step-{step:08d}.pt"
+    path = path_of(directory, step)
     save(path, state)
     found = list_checkpoints(directory)
     kept = [old for number, old in found if number <= step][-keep:]
@@ -33,6 +33,18 @@ def save_checkpoint(directory: Path, step: int, state: Mapping[str, Any], keep: 
             old.unlink()
     remove_row_files(directory)
     return path
+
+
+def path_of(directory: Path, step: int) -> Path:
+    return directory / f"step-{step:08d}.pt"
+
+
+def load_step(directory: Path, step: int) -> dict[str, Any]:
+    """The checkpoint of that step, which another process has found good."""
+    path = path_of(directory, step)
+    if not path.exists():
+        raise InputError(f"{path}: no such file here; the machines of a training need one directory that all see")
+    return load(path)
 
 
 def list_checkpoints(directory: Path) -> list[tuple[int, Path]]:

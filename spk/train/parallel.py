@@ -233,10 +233,12 @@ def end_together(group: Group, error: InputError | None) -> None:
     """Raise the InputError of the lowest rank that has one, if any has: the first process says it, the others leave."""
     if not group.any_rank(error is not None):
         return
-    said = group.gather_objects(None if error is None else str(error))
+    host = socket.gethostname()
+    said = group.gather_objects(None if error is None else (host, str(error)))
     if group.rank > 0:
         sys.exit(1)
-    raise InputError(next(message for message in said if message is not None))
+    where, message = next(one for one in said if one is not None)
+    raise InputError(message if where == host else f"on {where}: {message}")
 
 
 @torch.no_grad()
@@ -247,23 +249,21 @@ def add_up_gradients(group: Group, parts: Iterable[nn.Parameter], alike: Iterabl
     """
     if group.size == 1:
         return
-    parts, alike = ([one for one in parameters if one.grad is not None] for parameters in (parts, alike))
-    if group.rank > 0:
-        for parameter in alike:
-            parameter.grad.zero_()
-    gradients = [parameter.grad for parameter in [*parts, *alike]]
+    gradients = [one.grad for one in parts if one.grad is not None]
     flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
     group.add_up(flat)
     for gradient, summed in zip(gradients, flat.split([gradient.numel() for gradient in gradients]), strict=True):
         gradient.copy_(summed.view_as(gradient))
+    copy_from_first(group, [one.grad for one in alike if one.grad is not None])
 
 
-def copy_state_from_first(group: Group, tensors: Iterable[torch.Tensor]) -> None:
-    """Put what the first process holds in the place of each tensor: other processors may round initial weights."""
+def copy_from_first(group: Group, tensors: Iterable[torch.Tensor]) -> None:
+    """Put what the first process holds in the place of each tensor: other processors may have rounded it otherwise."""
     for tensor in tensors if group.size > 1 else ():
         same = tensor.detach().contiguous()
         group.copy_from_first(same)
-        tensor.detach().copy_(same)
+        if same.data_ptr() != tensor.data_ptr():
+            tensor.detach().copy_(same)
 
 
 class StopSignal:

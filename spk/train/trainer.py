@@ -35,11 +35,11 @@ from spk.nets.embedder import Embedder
 from spk.nets.sync_batch_norm import synchronize_batch_norms
 from spk.out_of_memory import lower_when_out_of_memory
 from spk.train.changed import go_on_with_changes, is_changed
-from spk.train.checkpoint import RandomState, load_latest, save_checkpoint
+from spk.train.checkpoint import RandomState, load_latest, load_step, save_checkpoint
 from spk.train.clipping import clip_gradients, gradient_holders
 from spk.train.logbook import Logbook
 from spk.train.optimizers import OPTIMIZERS
-from spk.train.parallel import StopSignal, add_up_gradients, copy_state_from_first, end_together, together
+from spk.train.parallel import StopSignal, add_up_gradients, copy_from_first, end_together, together
 from spk.train.partial_softmax import draw_speakers, optimizer_step
 from spk.train.schedules import SCHEDULES
 from spk.train.shard_files import common_state, is_sharded, load_rows, save_rows
@@ -89,10 +89,16 @@ class Trainer:
                 f"evaluation.crop_frames: {evaluation.crop_frames}, but {config.network['name']} needs crops of "
                 f"{embedder.min_frames} frames or more"
             )
-        if config.batch.num_speakers < group.size:
+        least = config.batch.num_speakers // group.size
+        if least == 0:
             raise InputError(
                 f"batch.size: {config.batch.size} is {config.batch.num_speakers} speakers, which {group.size} "
                 "processes cannot share: each takes whole speakers; use fewer processes or a larger batch.size"
+            )
+        if group.size > 1 and least * config.batch.utterances_per_speaker == 1 and not config.train.sync_batch_norm:
+            raise InputError(
+                f"batch.size: {config.batch.size} leaves one crop to some of {group.size} processes, and batch norm "
+                "needs two; use fewer processes, a larger batch.size or train.sync_batch_norm true"
             )
         self.config = config
         self.exp_dir = exp_dir
@@ -221,14 +227,15 @@ class Trainer:
     def begin(self) -> None:
         """Where the newest checkpoint stops, or at the start, on all processes alike; and the logbook of the first."""
         is_first = self.group.rank == 0
-        state = together(self.group, lambda: load_latest(self.exp_dir / "checkpoints") if is_first else None)
-        state = self.group.broadcast_object(state)
-        if state is not None:
-            together(self.group, lambda: self.load_state_dict(state))
+        directory = self.exp_dir / "checkpoints"
+        state = together(self.group, lambda: load_latest(directory) if is_first else None)
+        step = self.group.broadcast_object(state and state["step"])
+        if step is not None:
+            together(self.group, lambda: self.load_state_dict(state or load_step(directory, step)))
             log.info("going on from step %d of %d", self.step, self.total_steps)
         if is_first:
             self.when_resumed(self.step)
-        copy_state_from_first(self.group, [*self.embedder.state_dict().values(), *common_state(self.loss)])
+        copy_from_first(self.group, [*self.embedder.state_dict().values(), *common_state(self.loss)])
         self.announce()
         columns = ["epoch", "loss", "lr", "gradient_norm", *self.config.curriculum, "crops_per_second"]
         columns.append("validation_eer")
