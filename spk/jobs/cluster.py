@@ -523,7 +523,8 @@ class Follower:
     def pause(self, seconds: float) -> None:
         """Sleep, unless a signal asks to stop."""
         received = signal.sigtimedwait(self.signals, seconds)
-        if received is not None:
+        # After this process was stopped and continued, sigtimedwait may return a signal that does not exist.
+        if received is not None and received.si_signo in self.signals:
             self.interrupted_by = received.si_signo
 
 

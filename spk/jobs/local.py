@@ -183,7 +183,8 @@ class Runner:
         """
         wait = max(min(deadline - time.monotonic(), 1.0), 0)
         received = signal.sigtimedwait(self.signals, wait)
-        if received is None or received.si_signo == signal.SIGCHLD:
+        # After this process was stopped and continued, sigtimedwait may return a signal that does not exist.
+        if received is None or received.si_signo not in self.stop_signals:
             self.reap()
         else:
             self.interrupted_by = received.si_signo

@@ -143,6 +143,46 @@ def test_a_job_that_somebody_cancels_while_it_runs_is_neither_retried_nor_requeu
     assert "failed with status 143 (SIGTERM): cancelled by scancel or an administrator" in said
 
 
+@pytest.mark.parametrize(
+    "words, reason", [(["--nodes", "3"], "PartitionNodeLimit"), (["--time", "9:00:00"], "PartitionTimeLimit")]
+)
+def test_what_a_partition_lacks_is_said_and_waited_for(slurm, tmp_path, words, reason):
+    """Nodes that are down are the cause at times; somebody may mend them."""
+    slurm.tool("scontrol", "update", "partitionname=main", "maxtime=8:00:00")
+    process = slurm.start(*words, "log/x.log", "true", cwd=tmp_path)
+    try:
+        assert f"waits: {reason}" in process.stderr.readline()
+    finally:
+        slurm.tool("scontrol", "update", "partitionname=main", "maxtime=UNLIMITED")
+        process.terminate()
+    assert ended(process)[0] == 143
+
+
+def test_a_task_that_is_suspended_is_said_and_goes_on(slurm, tmp_path):
+    process = slurm.start("log/mine.log", "sleep", "4", cwd=tmp_path)
+    wait_for((tmp_path / "log/mine.log").exists)
+    id = slurm.await_queue("mine", "RUNNING")
+    slurm.tool("scontrol", "suspend", id)
+    try:
+        assert "a task that had begun is suspended (SUSPENDED)" in process.stderr.readline()
+    finally:
+        slurm.tool("scontrol", "resume", id)
+    assert ended(process) == (0, "")
+
+
+def test_a_site_that_hands_on_nothing_but_path(slurm, tmp_path, monkeypatch):
+    """Kaldi's own line. What the script exports reaches the commands, on several nodes too."""
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf/slurm.conf").write_text("command sbatch --export=PATH\n")
+    monkeypatch.setitem(slurm.environment, "SPK_WORD", "a b")
+    monkeypatch.setitem(slurm.environment, "OMP_NUM_THREADS", "7")
+    command = ["python3", "-c", "import os, spk; print(os.environ['SPK_WORD'], os.environ['OMP_NUM_THREADS'])"]
+    assert slurm.run("log/one.log", *command, cwd=tmp_path) == (0, "")
+    assert slurm.run("--nodes", "2", "--num-threads", "2", "log/two.log", *command, cwd=tmp_path) == (0, "")
+    assert log_lines(tmp_path / "log/one.log") == ["a b 7"]
+    assert log_lines(tmp_path / "log/two.log") == ["a b 2", "a b 2"]
+
+
 def test_a_drained_node_is_said_and_waited_for_and_a_job_that_is_cancelled_while_it_waits_fails(slurm, tmp_path):
     """`sbatch --wait` would return 0 for the second."""
     slurm.tool("scontrol", "update", "nodename=n1,n2", "state=drain", "reason=a test")
@@ -166,7 +206,6 @@ def test_a_drained_node_is_said_and_waited_for_and_a_job_that_is_cancelled_while
     [
         (["--mem", "99G"], "sbatch refused the job: Memory specification can not be satisfied"),
         (["--gpu", "3"], "sbatch refused the job: Batch job submission failed: Requested node configuration"),
-        (["--nodes", "3"], "it can never run: PartitionNodeLimit"),
         (["--partition", "nowhere"], "invalid partition specified: nowhere"),
         (["--colour", "red"], "--colour red: no line 'option colour=*' in conf/slurm.conf; did you mean"),
     ],
@@ -196,7 +235,7 @@ def test_an_interrupt_cancels_what_was_submitted(slurm, tmp_path, signum, status
     process = slurm.start("--max-jobs-run", "2", "JOB=1:5", "log/mine.JOB.log", "sleep", "60", cwd=tmp_path)
     wait_for(lambda: (tmp_path / "log/mine.1.log").exists() and (tmp_path / "log/mine.2.log").exists())
     os.killpg(process.pid, signum)
-    returned, said = ended(process, 20)
+    returned, said = ended(process)
     assert returned == status
     assert f"slurm: ended by {signum.name}; 2 stopped, 3 not begun" in said
     assert slurm.queue("mine") == []
@@ -279,10 +318,8 @@ def test_a_command_is_started_once_on_each_node(slurm, tmp_path, num_nodes):
 
 
 def test_a_node_that_fails_ends_the_command_on_the_other(slurm, tmp_path):
-    code = "[ $SPK_NODE_RANK = 0 ] || exit 7; sleep 60"
-    start = time.monotonic()
+    code = "[ $SPK_NODE_RANK = 0 ] || exit 7; sleep 600"
     assert slurm.run("--requeue", "true", "--nodes", "2", "log/x.log", "sh", "-c", code, cwd=tmp_path)[0] == 7
-    assert time.monotonic() - start < 30
 
 
 def test_commands_on_several_nodes_are_told_to_stop_and_go_on_in_a_new_job(slurm, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -121,6 +122,23 @@ def test_the_end_of_a_task_is_noticed_when_its_signal_is_lost(tmp_path):
     runner.run()
     assert [(task.number, task.status) for task in runner.failed] == [(2, 1)]
     assert [task.exit_code for task in (*runner.failed, *runner.stopped)] == [1]
+
+
+def test_a_call_that_was_stopped_and_continued_goes_on(tmp_path):
+    """As by Ctrl-Z and fg, or by a queue that suspends what it runs."""
+    start = (
+        f"from spk.jobs.local import run; from spk.jobs.job import Job; run(Job('{tmp_path}/x.log', ['sleep', '3']))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", start])
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "x.log").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(1.5)
+    process.send_signal(signal.SIGCONT)
+    assert process.wait(60) == 0
+    assert "# Ended (code 0)" in (tmp_path / "x.log").read_text()
 
 
 def test_a_command_that_does_not_exist_is_named(tmp_path, capfd):
