@@ -99,7 +99,6 @@ def train(options: argparse.Namespace, overrides: list[str], group: Group, held:
         data_dir,
         **source,
         accept_changes=accept_changes,
-        num_processes=group.size,
     )
     record = functools.partial(record_changes, exp_dir, config, **source)
 
@@ -131,6 +130,7 @@ def run(
     import torch
 
     from spk.train.batch_size import find_batch_size
+    from spk.train.experiment import record_processes
     from spk.train.parallel import together
     from spk.train.settle import threads_here
     from spk.train.trainer import Terminated, Trainer
@@ -150,8 +150,13 @@ def run(
         config.batch.size, found["batch.size"] = group.broadcast_object(together(group, find))
     trainer = together(group, lambda: Trainer(config, exp_dir, *parts, device=device, group=group))
     changes = together(group, lambda: open_directory(found=found) if is_first else [])
-    if changes:
-        trainer.when_resumed = functools.partial(record_changes, changes)
+
+    def when_resumed(step: int) -> None:
+        record_processes(exp_dir, group.size, step)
+        if changes:
+            record_changes(changes, step)
+
+    trainer.when_resumed = when_resumed
     try:
         trainer.fit()
     except Terminated as stopped:

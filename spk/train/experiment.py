@@ -122,7 +122,6 @@ def open_experiment(
     source: str,
     found: Mapping[str, str] | None = None,
     accept_changes: bool = False,
-    num_processes: int = 1,
 ) -> list[str]:
     """Write config.yaml and run.json, or check that they say the same as now.
 
@@ -139,7 +138,7 @@ def open_experiment(
     if begun is None:
         run = describe_run(data_dir, digests, overrides, source)
         begun_with = {"init_from": initial, "noises": noises, "found": dict(found or {})}
-        write_json(exp_dir / "run.json", {**run, "processes": [num_processes], **begun_with})
+        write_json(exp_dir / "run.json", {**run, **begun_with})
         with whole_file(exp_dir / "config.yaml") as file:
             yaml.safe_dump(config.as_dict(), file, sort_keys=False)
         return []
@@ -176,9 +175,6 @@ def open_experiment(
             f"{exp_dir} was begun with another initial network (init_from: {was} then, {now} now"
             f"{', a file that changed since' if was == now else ''}); name another directory, or delete this one"
         )
-    processes = run.get("processes", [1])  # how many trained, one after the other: free to change
-    if processes[-1] != num_processes:
-        write_json(exp_dir / "run.json", {**run, "processes": [*processes, num_processes]})
     return changes
 
 
@@ -219,6 +215,14 @@ def record_changes(
     write_json(exp_dir / "run.json", {**run, "history": [*history, {**entry, **describe_command(overrides, source)}]})
     with whole_file(exp_dir / "config.yaml") as file:
         yaml.safe_dump(config.as_dict(), file, sort_keys=False)
+
+
+def record_processes(exp_dir: Path, num_processes: int, step: int) -> None:
+    """Say in run.json how many trained, one number after the other, now that the training goes on from `step`."""
+    run = read_json(exp_dir / "run.json")
+    before = run.get("processes", [1]) if step > 0 else []
+    if before[-1:] != [num_processes]:
+        write_json(exp_dir / "run.json", {**run, "processes": [*before, num_processes]})
 
 
 def describe_initial(config: SystemConfig) -> dict[str, str] | None:

@@ -132,6 +132,7 @@ def test_what_is_wrong_is_said_once_by_the_first_process_whoever_found_it(system
         "unreadable": ["--validation.speakers", "0"],
         "config": ["--loss.margin", "many"],
         "few speakers": ["--batch.size", "1"],
+        "one crop": ["--batch.size", "3", "--train.sync_batch_norm", "false"],
         "well": ["--train.steps", "4"],
         "not finite": ["--optimizer.lr", "1e30", "--validation.speakers", "0"],
     }
@@ -143,6 +144,7 @@ def test_what_is_wrong_is_said_once_by_the_first_process_whoever_found_it(system
     assert "nowhere.ark" in first["unreadable"]
     assert "loss.margin" in first["config"]
     assert "batch.size: 1 is 1 speakers, which 2 processes cannot share" in first["few speakers"]
+    assert "batch.size: 3 leaves one crop to some of 2 processes" in first["one crop"]
     assert "the batch's utterances are in" in first["not finite"]
     (listed,) = (tmp_path / "exp" / "not finite").glob("not_finite_step_*.txt")
     assert len(listed.read_text().splitlines()) == SYSTEM["batch"]["size"]
