@@ -478,8 +478,11 @@ def test_the_script_works_in_the_callers_folder_and_environment_and_keeps_no_sec
     monkeypatch.setenv("PATH", f"{tmp_path}/my programs:{os.environ['PATH']}")
     monkeypatch.setenv("SPK_THING", "two\nlines 'and' $more")
     monkeypatch.setenv("API_TOKEN", "secret")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "secret")  # of the caller's machine
+    monkeypatch.setenv("NCCL_SOCKET_IFNAME", "ib0")
     text = script_text(Path("log/q/x"), "INDEX")
     assert "secret" not in text
+    assert "export NCCL_SOCKET_IFNAME=ib0\n" in text
     (tmp_path / "my programs").mkdir()
     python = tmp_path / "my programs/python3"
     python.write_text('#!/bin/sh\nprintf "%s|" "$PWD" "$SPK_THING" "$@"\n')

@@ -88,6 +88,14 @@ def test_what_a_failed_attempt_left_running_is_ended_before_the_next(tmp_path):
         assert time.monotonic() < deadline
 
 
+def test_a_task_computes_with_the_threads_that_were_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    for resources in ({"num_threads": "2"}, {}):
+        log = tmp_path / f"{len(resources)}.log"
+        assert run(Job(str(log), ["sh", "-c", "echo $OMP_NUM_THREADS"], resources=resources)) == 0
+    assert [(tmp_path / name).read_text().splitlines()[4] for name in ("1.log", "0.log")] == ["2", "7"]
+
+
 def test_this_machine_is_one_node(tmp_path):
     code = "echo $SPK_NODE_RANK of $SPK_NUM_NODES at $SPK_MASTER:$SPK_MASTER_PORT"
     assert run(Job(f"{tmp_path}/x.log", ["sh", "-c", code], resources={"nodes": "1"})) == 0
