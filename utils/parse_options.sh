@@ -103,7 +103,4 @@ else
     esac
   done
 fi
-if [ -n "${cmd:-}" ] && [[ ${cmd@a} != *x* ]] && ! command -v "${cmd%% *}" >/dev/null; then
-  _options_error "--cmd $cmd: no such command; who runs jobs is run, slurm or gridengine (utils/), or your own"
-fi
 unset _options_flag _options_name _options_kind _options_value

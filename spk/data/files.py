@@ -36,6 +36,14 @@ def whole_file(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO]:
         raise
 
 
+def remove_partials(folder: Path) -> None:
+    """Remove what killed writers by `whole_file` have left in a folder; those that still write keep theirs."""
+    for partial in folder.glob(".*.partial"):
+        process = partial.name.split(".")[-2]
+        if process.isdecimal() and not Path("/proc", process).exists():
+            partial.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def named(path: str | os.PathLike[str]) -> Iterator[None]:
     """Give an OSError of a write the name of the file, which it does not say by itself."""

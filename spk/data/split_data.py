@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spk.data.data_dir import check_source, read_table, write_parts
+from spk.data.files import remove_partials
 from spk.errors import InputError
 
 
@@ -34,6 +35,8 @@ def split_data(data_dir: Path, num_parts: int, per_speaker: bool = False) -> tup
         ends = [len(utterances) * part // num_parts for part in range(1, num_parts + 1)]
     folder = data_dir / f"split{len(ends)}{'spk' if per_speaker else ''}"
     runs = [utterances[start:end] for start, end in itertools.pairwise([0, *ends])]
+    for part in range(1, len(ends) + 1):
+        remove_partials(folder / str(part))
     left_out = write_parts(data_dir, utt2spk, [(folder / str(part), run) for part, run in enumerate(runs, start=1)])
     return folder, len(ends), left_out
 

@@ -1,23 +1,33 @@
-"""The script that a job is a part of. When it is gone (killed by itself alone), nobody would take up the job's result."""
+"""The script that a job is a part of: when it was killed by itself alone, nobody waits for the job any more."""
 
 from __future__ import annotations
 
 import os
 import socket
 
+VARIABLE = "SPK_SCRIPT"  # utils/parse_options.sh names the outermost script in it: "PROCESS HOST"
 
-def is_gone() -> bool:
-    """Whether the outermost script, which utils/parse_options.sh names in SPK_SCRIPT, ran on this machine and is no more.
 
-    False without one: an engine that is called by hand outlives its terminal if it was started so.
-    """
-    process, _, host = os.environ.get("SPK_SCRIPT", "").partition(" ")
-    if not process.isdecimal() or host != socket.gethostname():
-        return False
+class Caller:
+    """The outermost script. It never goes where there is none (a job started by hand), or one of another machine."""
+
+    def __init__(self) -> None:
+        process, _, host = os.environ.get(VARIABLE, "").partition(" ")
+        self.process = int(process) if process.isdecimal() and host == socket.gethostname() else None
+
+    def has_just_gone(self) -> bool:
+        """True once, when the script is no more."""
+        if self.process is None or lives(self.process):
+            return False
+        self.process = None
+        return True
+
+
+def lives(process: int) -> bool:
     try:
-        os.kill(int(process), 0)
+        os.kill(process, 0)
     except ProcessLookupError:
-        return True
-    except PermissionError:  # its number went to another user's process
-        return True
-    return False
+        return False
+    except PermissionError:  # its number has gone to another user's process
+        return False
+    return True

@@ -31,6 +31,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from spk.errors import InputError
 from spk.jobs.attempts import STOPPED_STATUS, Attempts
+from spk.jobs.caller import Caller
 from spk.jobs.job import Job
 from spk.jobs.log import keep_old_log, signal_name
 from spk.jobs.messages import CANCELLED, OUT_OF_MEMORY, OVER_TIME, PREEMPTED, Failure, report, say, say_again
@@ -168,6 +169,7 @@ class Follower:
         self.said: set[str] = set()
         self.silent_since = 0.0
         self.interrupted_by = 0
+        self.caller = Caller()
         self.signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
         if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
             self.signals.remove(signal.SIGHUP)  # started by nohup
@@ -526,6 +528,8 @@ class Follower:
         # After this process was stopped and continued, sigtimedwait may return a signal that does not exist.
         if received is not None and received.si_signo in self.signals:
             self.interrupted_by = received.si_signo
+        elif self.caller.has_just_gone():
+            self.interrupted_by = signal.SIGTERM
 
 
 def script_of(folder: Path) -> Path:

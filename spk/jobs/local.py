@@ -17,6 +17,7 @@ from typing import NoReturn
 from spk.control_groups import memory_limits
 from spk.errors import InputError
 from spk.jobs.attempts import STOPPED_STATUS, Attempts
+from spk.jobs.caller import Caller
 from spk.jobs.guardian import GRACE_SECONDS, Guardian, signal_groups, wait_for_groups
 from spk.jobs.job import Job
 from spk.jobs.log import close_log, keep_old_log, open_log, signal_name
@@ -95,6 +96,7 @@ class Runner:
         self.stopping = ""  # why tasks are being stopped
         self.attempts = Attempts(job)
         self.interrupted_by = 0
+        self.caller = Caller()
         self.signals = {signal.SIGCHLD, *self.stop_signals}
         if signal.SIGHUP in self.signals and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
             self.signals.remove(signal.SIGHUP)  # started by nohup
@@ -186,6 +188,8 @@ class Runner:
         # After this process was stopped and continued, sigtimedwait may return a signal that does not exist.
         if received is None or received.si_signo not in self.stop_signals:
             self.reap()
+            if self.caller.has_just_gone():
+                self.interrupted_by = signal.SIGTERM
         else:
             self.interrupted_by = received.si_signo
         return received is not None or time.monotonic() < deadline

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from spk.jobs import caller
 from spk.jobs.job import Job
 from spk.jobs.local import Runner, Task
 
@@ -88,6 +89,7 @@ def write_marker(folder: Path, index: int, said: dict[str, Any]) -> None:
 
 def main() -> None:
     folder, index = Path(sys.argv[1]), int(sys.argv[2])
+    os.environ.pop(caller.VARIABLE, None)  # a task goes on without its submitter
     if not (folder / "job.json").exists():
         sys.exit(f"{folder}: this submission is no more: it was started again, or cancelled")
     try:
