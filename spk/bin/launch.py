@@ -61,7 +61,8 @@ def launch(nproc: int, nnodes: int, module: str, arguments: list[str]) -> int:
     given = parse_args([*given, *arguments])
     place = f"{given.master_addr}:{given.master_port}"
     try:
-        with Forwarded(f"waiting for all {nnodes} machines to meet at {place} (SPK_MASTER, SPK_MASTER_PORT)"):
+        waiting = f"waiting for all {nnodes} machines to meet at {place} (SPK_MASTER, SPK_MASTER_PORT)"
+        with Forwarded(waiting if nnodes > 1 else ""):
             if nnodes > 1 and given.node_rank > 0:
                 reach(given.master_addr, given.master_port)
             run(given)
@@ -141,9 +142,10 @@ class Forwarded:
         os.close(self.received)
 
     def forward(self) -> None:
-        if not select.select([self.received], [], [], PATIENCE)[0] and not any(children_of_this_process()):
+        waits = not select.select([self.received], [], [], PATIENCE)[0] and not any(children_of_this_process())
+        if waits and self.waiting:
             print(f"launch: {self.waiting}", file=sys.stderr, flush=True)
-        while number := int.from_bytes(os.read(self.received, 1)):
+        while number := int.from_bytes(os.read(self.received, 1), "big"):
             children = list(children_of_this_process())
             if not children:
                 os._exit(128 + number)

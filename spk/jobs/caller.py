@@ -9,11 +9,13 @@ VARIABLE = "SPK_SCRIPT"  # utils/parse_options.sh names the outermost script in 
 
 
 class Caller:
-    """The outermost script. It never goes where there is none (a job started by hand), or one of another machine."""
+    """The outermost script. It never goes where there is none (a job started by hand), or not one of ours here."""
 
     def __init__(self) -> None:
         process, _, host = os.environ.get(VARIABLE, "").partition(" ")
-        self.process = int(process) if process.isdecimal() and host == socket.gethostname() else None
+        is_here = process.isdecimal() and host == socket.gethostname() and lives(int(process))
+        self.process = int(process) if is_here else None
+        self.words = f"the script that started this, process {process}, is no more"
 
     def has_just_gone(self) -> bool:
         """True once, when the script is no more."""

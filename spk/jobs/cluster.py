@@ -170,6 +170,7 @@ class Follower:
         self.silent_since = 0.0
         self.interrupted_by = 0
         self.caller = Caller()
+        self.is_stopping = False
         self.signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
         if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
             self.signals.remove(signal.SIGHUP)  # started by nohup
@@ -427,6 +428,7 @@ class Follower:
 
     def stop(self) -> tuple[int, int, bool]:
         """Cancel what is left; how many tasks were stopped, how many had not begun; is nothing left in the queue?"""
+        self.is_stopping = True
         arrays = [array for array in self.arrays if array.open or array.stuck]
         left = [(array, index) for array in arrays for index in array.open]
         running = sum(Path(self.job.log_of(array.tasks[index - 1])).exists() for array, index in left)
@@ -528,7 +530,8 @@ class Follower:
         # After this process was stopped and continued, sigtimedwait may return a signal that does not exist.
         if received is not None and received.si_signo in self.signals:
             self.interrupted_by = received.si_signo
-        elif self.caller.has_just_gone():
+        elif not self.is_stopping and self.caller.has_just_gone():
+            self.say(self.caller.words)
             self.interrupted_by = signal.SIGTERM
 
 

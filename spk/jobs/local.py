@@ -21,7 +21,7 @@ from spk.jobs.caller import Caller
 from spk.jobs.guardian import GRACE_SECONDS, Guardian, signal_groups, wait_for_groups
 from spk.jobs.job import Job
 from spk.jobs.log import close_log, keep_old_log, open_log, signal_name
-from spk.jobs.messages import Failure, report, say_again
+from spk.jobs.messages import Failure, report, say, say_again
 from spk.jobs.spool import alone, leftovers
 
 # Long enough for a training to finish its step and save a checkpoint; a second interrupt cuts it short.
@@ -188,7 +188,8 @@ class Runner:
         # After this process was stopped and continued, sigtimedwait may return a signal that does not exist.
         if received is None or received.si_signo not in self.stop_signals:
             self.reap()
-            if self.caller.has_just_gone():
+            if not self.stopping and self.caller.has_just_gone():
+                say("run", self.caller.words)
                 self.interrupted_by = signal.SIGTERM
         else:
             self.interrupted_by = received.si_signo

@@ -65,14 +65,14 @@ def alone(job: Job) -> Iterator[None]:
             lock.close()
         with contextlib.suppress(OSError):  # a full disk
             lock.truncate(0)
-            lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-            lock.flush()
+            os.write(lock.fileno(), f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         try:
             yield
         finally:
             with contextlib.suppress(OSError):  # another job's folders may be there
                 if not any(entry.is_dir() for entry in spool.iterdir()):
                     path.unlink()
+                    lock.close()  # a network file system keeps what is open in the folder
                     spool.rmdir()
                     spool.parent.rmdir()
 

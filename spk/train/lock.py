@@ -56,11 +56,22 @@ def refuse_when_in_use(exp_dir: Path) -> None:
     Of a job that an engine started (spk/jobs), the engine knows: it refuses a second one, and ends what a killed
     submitter has left in a queue.
     """
-    if (exp_dir / "log/q/train.log").is_dir():
+    if is_known_to_engine(exp_dir / "log/q/train.log"):
         return
     with contextlib.suppress(FileNotFoundError, PermissionError), (exp_dir / ".lock").open("r+") as file:
         if not try_lock(file) and not is_dead(holder := file.read().strip()):
             raise in_use(exp_dir, holder)
+
+
+def is_known_to_engine(spool: Path) -> bool:
+    """Whether a submitter runs the job of this spool folder (spk/jobs/spool.py), or has left it in a queue."""
+    if not spool.is_dir():
+        return False
+    if any(folder.is_dir() and not (folder / "ended").exists() for folder in spool.iterdir()):
+        return True
+    with contextlib.suppress(FileNotFoundError, PermissionError), (spool / "lock").open("r+") as file:
+        return not try_lock(file)
+    return False
 
 
 def in_use(exp_dir: Path, holder: str) -> InputError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -47,6 +48,29 @@ def test_when_a_step_alone_is_killed_its_job_ends(tmp_path):
     wait_for(lambda: not Path(f"/proc/{task}").exists())
     assert "run: ended by SIGTERM" in process.stderr.read()
     assert "stopped: SIGTERM" in (tmp_path / "log/x.log").read_text()
+
+
+def test_a_task_keeps_its_grace_when_step_and_job_are_told_to_stop_together(tmp_path):
+    step = tmp_path / "step"
+    step.write_text(
+        f'#!/usr/bin/env bash\n# Usage: step\ncmd=run\n. "{ROOT}/path.sh"\n. parse_options.sh\n$cmd log/x.log ./task\n'
+    )
+    task = tmp_path / "task"
+    task.write_text(
+        "#!/usr/bin/env bash\ntrap 'sleep 4; echo saved; exit 143' TERM\n>ready\nwhile :; do sleep 0.1; done\n"
+    )
+    for script in (step, task):
+        script.chmod(0o755)
+    environment = {name: value for name, value in os.environ.items() if name != VARIABLE}
+    process = subprocess.Popen(
+        [step], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    wait_for((tmp_path / "ready").exists)
+    os.killpg(process.pid, signal.SIGTERM)
+    process.wait()
+    assert "run: ended by SIGTERM" in process.stderr.read()
+    log = (tmp_path / "log/x.log").read_text()
+    assert "saved" in log and "Ended (code 143" in log
 
 
 def wait_for(condition, patience: float = 60) -> None:
