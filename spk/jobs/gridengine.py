@@ -28,7 +28,7 @@ option num_threads=1
 option gpu=* -l gpu=$0
 option gpu=0
 option time=* -l h_rt=$0
-option nodes=1
+option nodes=*
 option max_jobs_run=* -tc $0
 """
 ASK = QueueTool(
