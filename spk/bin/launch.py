@@ -145,13 +145,22 @@ class Forwarded:
         waits = not select.select([self.received], [], [], PATIENCE)[0] and not any(children_of_this_process())
         if waits and self.waiting:
             print(f"launch: {self.waiting}", file=sys.stderr, flush=True)
-        while number := int.from_bytes(os.read(self.received, 1), "big"):
+        stopped_by, childless_for = 0, 0.0
+        while True:
+            is_asked = select.select([self.received], [], [], 0.5 if stopped_by else None)[0]
             children = list(children_of_this_process())
-            if not children:
-                os._exit(128 + number)
-            for child in children if number == signal.SIGTERM else ():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(child, number)
+            if is_asked:
+                number = int.from_bytes(os.read(self.received, 1), "big")
+                if not number:
+                    return
+                stopped_by, childless_for = number, 0.0 if children else PATIENCE
+                for child in children if number == signal.SIGTERM else ():
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(child, number)
+            else:  # a child may have been a tool that torch asked: torchrun ends soon after the processes
+                childless_for = 0.0 if children else childless_for + 0.5
+            if childless_for >= PATIENCE:
+                os._exit(128 + stopped_by)
 
 
 def children_of_this_process() -> Iterator[int]:

@@ -281,8 +281,8 @@ def test_a_request_that_can_be_had_of_measured_memory_and_counted_gpus_is_taken(
 
 def test_who_may_not_submit_is_told_so(caller):
     caller.folder.chmod(0o777)
-    for folder in caller.folder.parents[:3]:
-        folder.chmod(0o755)
+    for folder in caller.folder.parents:
+        folder.chmod(folder.stat().st_mode | 0o055)
     nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
     done = caller.cluster.run(*nobody, COMMAND, "log/a.log", "true", cwd=caller.folder)
     assert done.returncode == 1

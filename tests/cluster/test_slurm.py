@@ -32,7 +32,7 @@ SLOW = ("over_time", "training", "many")
 def nothing_is_left_in_the_queue(slurm):
     yield
     # A controller that was away learns of a task's end after we do.
-    for _ in range(100):
+    for _ in range(900):
         left = [row for row in slurm.queue(but=SLOW) if not row.endswith("COMPLETING")]
         if not left:
             return
@@ -344,7 +344,9 @@ def test_commands_on_several_nodes_are_told_to_stop_and_go_on_in_a_new_job(slurm
 def test_a_time_limit_ends_a_task_and_is_named(slow):
     status, said = ended(slow.over_time, 150)
     assert status == 143
-    assert "bash failed with status 143 (SIGTERM): over its time limit (TIMEOUT); ask for more with --time" in said
+    # bash may die of the signal, or end with 143 because its child did.
+    words = said.replace(" (SIGTERM)", "")
+    assert "bash failed with status 143: over its time limit (TIMEOUT); ask for more with --time" in words
 
 
 def test_a_task_is_warned_before_its_time_limit_and_goes_on_in_a_new_job(slow):

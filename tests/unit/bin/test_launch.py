@@ -44,7 +44,7 @@ def test_a_machine_that_waits_for_others_says_so_and_ends_at_a_signal(free_port)
         said = process.stderr.readline()
         assert said.startswith(f"launch: waiting for all 2 machines to meet at {host}:{free_port}")
         process.send_signal(number)
-        assert process.wait(timeout=10) == 128 + number
+        assert process.wait(timeout=60) == 128 + number
         assert process.stderr.read() == ""
 
 
