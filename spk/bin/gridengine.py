@@ -30,20 +30,14 @@ own words on each task are in q/ beside the logs.
 
 from __future__ import annotations
 
-import sys
-
 from spk.bin.command import command
+from spk.bin.engine_command import run_job
 from spk.jobs.gridengine import run
-from spk.jobs.job import parse_job
 
 
 @command
 def main() -> None:
-    words = sys.argv[1:]
-    if words[:1] in (["--help"], ["-h"]):
-        print(__doc__.strip())
-        return
-    sys.exit(run(parse_job(words, site_options=True)))
+    run_job(__doc__, run, site_options=True)
 
 
 if __name__ == "__main__":

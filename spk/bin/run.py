@@ -21,20 +21,14 @@ else that of the task that failed first (128 + n when signal n ended it); 130 an
 
 from __future__ import annotations
 
-import sys
-
 from spk.bin.command import command
-from spk.jobs.job import parse_job
+from spk.bin.engine_command import run_job
 from spk.jobs.local import run
 
 
 @command
 def main() -> None:
-    words = sys.argv[1:]
-    if words[:1] in (["--help"], ["-h"]):
-        print(__doc__.strip())
-        return
-    sys.exit(run(parse_job(words)))
+    run_job(__doc__, run)
 
 
 if __name__ == "__main__":
