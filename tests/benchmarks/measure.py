@@ -1,0 +1,138 @@
+"""What the benchmarks share: ways measured by turns in one run, and their tables on the screen and in a file.
+
+A benchmark is called with --rounds N and --json FILE; the file holds its tables, its command line, the commit and the
+machine, from which tests/benchmarks/report.py makes docs/performance.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shlex
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass
+class Table:
+    """Rows of one value a column; numbers are kept as they are and shown with 3 digits or more."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[str | float | int | None]] = field(default_factory=list)
+
+    def add(self, *values: str | float | int | None) -> None:
+        if len(values) != len(self.columns):
+            raise ValueError(f"{len(values)} values for {len(self.columns)} columns")
+        self.rows.append(list(values))
+
+    def __str__(self) -> str:
+        cells = [self.columns, *([shown(value) for value in row] for row in self.rows)]
+        widths = [max(len(row[column]) for row in cells) for column in range(len(self.columns))]
+        is_number = [all(not isinstance(row[column], str) for row in self.rows) for column in range(len(widths))]
+        lines = [
+            " | ".join(
+                cell.rjust(width) if right else cell.ljust(width)
+                for cell, width, right in zip(row, widths, is_number, strict=True)
+            )
+            for row in cells
+        ]
+        rule = "-|-".join("-" * width for width in widths)
+        return "\n".join([self.title, "", f"| {lines[0]} |", f"|-{rule}-|", *(f"| {line} |" for line in lines[1:])])
+
+
+def shown(value: str | float | int | None) -> str:
+    """1234567 -> 1,234,567; 0.01234 -> 0.0123; 1234.5 -> 1,234; None -> -."""
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        if value != value or value in (float("inf"), float("-inf")):
+            return str(value)
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{value:,d}" if isinstance(value, int) else value
+
+
+def parser(doc: str, rounds: int = 5, **defaults: str | float | int) -> argparse.ArgumentParser:
+    """One with --rounds, --json and an option for each default."""
+    result = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    result.add_argument("--rounds", type=int, default=rounds, help="how often each way is measured (%(default)s)")
+    result.add_argument("--json", default="", help="write the tables there, too")
+    for name, default in defaults.items():
+        option = "--" + name.replace("_", "-")
+        result.add_argument(option, type=type(default), default=default, help="(%(default)s)")
+    return result
+
+
+def by_turns(
+    ways: Mapping[str, Callable[[], object]], rounds: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, list[float]]:
+    """{way: its seconds in each round}. In every round each way runs once; a round before the first is not counted.
+
+    `clock` time.process_time: of this process on all cores, which other work on the machine changes less.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds + 1):
+        for name, way in ways.items():
+            begin = clock()
+            way()
+            seconds[name].append(clock() - begin)
+    return {name: taken[1:] for name, taken in seconds.items()}
+
+
+def median_ratio(slower: list[float], faster: list[float]) -> float:
+    """The median over rounds of slower / faster of the same round."""
+    return statistics.median(other / own for other, own in zip(slower, faster, strict=True))
+
+
+def report(options: argparse.Namespace, *tables: Table) -> None:
+    """Print the tables, and write them to the file of --json with all that is needed to read them later."""
+    for table in tables:
+        print(table, end="\n\n", flush=True)
+    if options.json:
+        content = {
+            "command": shlex.join(["python3", os.path.relpath(sys.argv[0], ROOT), *sys.argv[1:]]),
+            "commit": commit(),
+            "machine": machine(),
+            "tables": [asdict(table) for table in tables],
+        }
+        Path(options.json).write_text(json.dumps(content, indent=1) + "\n")
+
+
+def commit() -> str:
+    """Of this checkout; with + when something in it is changed."""
+    git = ["git", "-C", os.fspath(ROOT)]
+    try:
+        head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], check=True, capture_output=True, text=True)
+        changed = subprocess.run([*git, "status", "--porcelain", "-uno"], check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head.stdout.strip() + ("+" if changed.stdout else "")
+
+
+def machine() -> dict[str, str | float | int]:
+    """Processor, cores, what else ran (the load of the last minute), versions, and the GPU where there is one."""
+    import torch
+
+    model = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), model)
+    found: dict[str, str | float | int] = {
+        "processor": model,
+        "cores": len(os.sched_getaffinity(0)),
+        "load": round(os.getloadavg()[0], 2),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+    }
+    if torch.cuda.is_available():
+        found["gpu"] = torch.cuda.get_device_name()
+    return found
