@@ -156,31 +156,32 @@ def encode_matrix(matrix: np.ndarray, method: int = NO_COMPRESSION) -> bytes:
     matrix = np.asarray(matrix, dtype=np.float32)
     if matrix.ndim != 2 or 0 in matrix.shape:
         raise ValueError(f"a matrix with rows and columns is needed, not one of shape {matrix.shape}")
-    if not np.isfinite(matrix).all():
+    if method == AUTOMATIC:
+        method = 2 if len(matrix) > FEW_ROWS else 3
+    if method != NO_COMPRESSION and method not in METHODS:
+        raise ValueError(f"no compression method has the number {method}")
+    least, largest = matrix.min(), matrix.max()
+    if not (np.isfinite(least) and np.isfinite(largest)):  # a value that is no number makes both so
         raise ValueError("the matrix holds values that are not finite")
     if method == NO_COMPRESSION:
         rows, columns = matrix.shape
         return b"\0BFM " + _MATRIX.pack(4, rows, 4, columns) + matrix.astype("<f4").tobytes()
-    if method == AUTOMATIC:
-        method = 2 if len(matrix) > FEW_ROWS else 3
-    if method not in METHODS:
-        raise ValueError(f"no compression method has the number {method}")
-    return _compress(matrix, method)
+    return _compress(matrix, method, least, largest)
 
 
-def _compress(matrix: np.ndarray, method: int) -> bytes:
-    kind, least, value_range = METHODS[method]
-    if least is None:
-        least = matrix.min()
-        largest = matrix.max()
+def _compress(matrix: np.ndarray, method: int, least: np.float32, largest: np.float32) -> bytes:
+    kind, fixed_least, fixed_range = METHODS[method]
+    if fixed_least is None:
         value_range = largest - least if largest > least else np.float32(1) + abs(least)
-    least, value_range = np.float32(least), np.float32(value_range)
+    else:
+        least, value_range = np.float32(fixed_least), np.float32(fixed_range)
     record = f"\0B{kind.name} ".encode() + _COMPRESSED.pack(least, value_range, *matrix.shape)
     if kind != Kind.CM:
         return record + _codes(matrix, least, value_range, DTYPES[kind]).tobytes()
-    percentile_codes = _percentile_codes(matrix, least, value_range)
+    columns_FT = np.ascontiguousarray(matrix.T)
+    percentile_codes = _percentile_codes(columns_FT, least, value_range)
     header = decode_percentiles(percentile_codes[None], least[None], value_range[None])[0]
-    return record + percentile_codes.tobytes() + _codes_between(matrix, header).tobytes()
+    return record + percentile_codes.tobytes() + _codes_between(columns_FT, header).tobytes()
 
 
 def _codes(values: np.ndarray, least: np.float32, value_range: np.float32, dtype: np.dtype) -> np.ndarray:
@@ -189,35 +190,34 @@ def _codes(values: np.ndarray, least: np.float32, value_range: np.float32, dtype
     return ((fraction * np.float32(np.iinfo(dtype).max)).astype(np.float64) + 0.499).astype(dtype)
 
 
-def _percentile_codes(matrix: np.ndarray, least: np.float32, value_range: np.float32) -> np.ndarray:
+def _percentile_codes(columns_FT: np.ndarray, least: np.float32, value_range: np.float32) -> np.ndarray:
     """uint16 [F, 4]: rank 0, a quarter, three quarters and the last of each column, kept apart by at least one code."""
-    rows = len(matrix)
-    if rows >= 5:
-        ranks = [0, rows // 4, 3 * (rows // 4), rows - 1]
-        percentiles = np.partition(matrix, ranks, axis=0)[ranks]
-    else:
-        ranks = [0, 1, 2, 3]
-        percentiles = np.sort(matrix, axis=0)[:4]
-    codes = np.zeros((4, matrix.shape[1]), np.int64)  # a rank that there is not: the one before and one more
-    codes[: len(percentiles)] = _codes(percentiles, least, value_range, DTYPES[Kind.CM2])
+    num_columns, rows = columns_FT.shape
+    ranks = [0, rows // 4, 3 * (rows // 4), rows - 1] if rows >= 5 else list(range(rows))
+    percentiles = np.sort(columns_FT, axis=1)[:, ranks]  # a partition by several ranks takes longer
+    codes = np.zeros((4, num_columns), np.int64)  # a rank that there is not: the one before and one more
+    codes[: len(ranks)] = _codes(percentiles, least, value_range, DTYPES[Kind.CM2]).T
     codes[0] = np.minimum(codes[0], 65532)
     for rank, most in ((1, 65533), (2, 65534), (3, 65535)):
         codes[rank] = np.minimum(np.maximum(codes[rank], codes[rank - 1] + 1), most)
     return codes.T.astype("<u2")
 
 
-def _codes_between(matrix: np.ndarray, percentiles_F4: np.ndarray) -> np.ndarray:
-    """uint8 [F, T]: linear between the percentiles of each column, rounded, values beyond them clipped."""
-    values_FT = np.ascontiguousarray(matrix.T)
-    codes = np.empty(values_FT.shape, np.float32)
-    p0, p25, p75, p100 = (percentiles_F4[:, rank : rank + 1] for rank in range(4))
-    low, middle = values_FT < p25, (values_FT >= p25) & (values_FT < p75)
-    half = np.float32(0.5)
-    for inside, below, above, first, width in (
-        (low, p0, p25, 0, 64),
-        (middle, p25, p75, 64, 128),
-        (~(low | middle), p75, p100, 192, 63),
-    ):
-        steps = np.trunc((values_FT - below) / (above - below) * np.float32(width) + half)
-        np.copyto(codes, np.clip(first + steps, first, first + width), where=inside)
-    return codes.astype(np.uint8)
+def _codes_between(columns_FT: np.ndarray, percentiles_F4: np.ndarray) -> np.ndarray:
+    """uint8 [F, T]: linear between the percentiles of each column, rounded, values beyond them clipped.
+
+    A code is the sum of the steps that its value climbs between each percentile and the next: none of those above it,
+    all of those below, and so no value needs to be told where it lies.
+    """
+    codes = np.zeros(columns_FT.shape, np.uint8)
+    steps, whole_steps = np.empty_like(columns_FT), np.empty_like(codes)
+    for rank, width in enumerate(CODES_BETWEEN_PERCENTILES):
+        below, above = percentiles_F4[:, rank, None], percentiles_F4[:, rank + 1, None]
+        np.subtract(columns_FT, below, out=steps)
+        steps /= above - below
+        steps *= np.float32(width)
+        steps += np.float32(0.5)
+        np.clip(steps, np.float32(0), np.float32(width), out=steps)
+        np.copyto(whole_steps, steps, casting="unsafe")  # what is behind the point goes
+        codes += whole_steps
+    return codes
