@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from spk.nets.initialization import initialize_convolutions
 from spk.nets.masking import least_frames
 from spk.nets.pooling import POOLINGS, Pooling
+from spk.nets.recomputation import Trunk
 from spk.nets.registry import NETWORKS, require_bins
 from spk.nets.residual_block import BasicBlock, ConvNorm
 from spk.schema import AT_LEAST_ONE, POSITIVE
@@ -20,7 +21,7 @@ STRIDE = 16  # of all stages together; each rounds up
 
 
 @NETWORKS.register("rescnn")
-class ResCNN(nn.Module):
+class ResCNN(Trunk):
     """Features [N, T, num_bins] -> embeddings [N, embedding_dim].
 
     Four stages of a 5x5 convolution with stride 2, BN and ReLU, and residual blocks whose shortcuts are all identities;
@@ -56,9 +57,9 @@ class ResCNN(nn.Module):
     def forward(self, x_NTF: Tensor, lengths_N: Tensor | None = None) -> Tensor:
         x_NCFT = x_NTF.transpose(1, 2)[:, None]
         for conv, *blocks in self.stages:
-            x_NCFT, lengths_N = conv(x_NCFT, lengths_N)
+            x_NCFT, lengths_N = self.run(conv, x_NCFT, lengths_N)
             x_NCFT = torch.relu(x_NCFT)
             for block in blocks:
-                x_NCFT, lengths_N = block(x_NCFT, lengths_N)
+                x_NCFT, lengths_N = self.run(block, x_NCFT, lengths_N)
         x_NCFT = F.adaptive_avg_pool2d(x_NCFT, (self.frequency_parts, None))
         return self.embedding(self.pooling(x_NCFT.flatten(1, 2), lengths_N))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from spk.nets.initialization import initialize_convolutions
 from spk.nets.masking import MaskedMaxPool2d, least_frames
 from spk.nets.pooling import POOLINGS, Pooling
+from spk.nets.recomputation import Trunk
 from spk.nets.residual_block import BasicBlock, Bottleneck, ConvNorm
 
 BLOCKS = (3, 4, 6, 3)
@@ -18,7 +19,7 @@ STRIDES = (1, 2, 2, 2)
 BINS_STRIDE = 32  # of the whole trunk; every layer rounds up
 
 
-class ResNet(nn.Module):
+class ResNet(Trunk):
     """Features [N, T, num_bins] -> embeddings [N, embedding_dim].
 
     conv 7x7 stride 2, max-pool 3x3 stride 2, four stages of blocks, pooling over time, linear. `widths` are the
@@ -58,9 +59,12 @@ class ResNet(nn.Module):
         initialize_convolutions(self)
 
     def forward(self, x_NTF: Tensor, lengths_N: Tensor | None = None) -> Tensor:
-        x_NCFT, lengths_N = self.stem(x_NTF.transpose(1, 2)[:, None], lengths_N)
-        x_NCFT, lengths_N = self.max_pool(torch.relu(x_NCFT), lengths_N)
+        x_NCFT, lengths_N = self.run(self.pooled_stem, x_NTF.transpose(1, 2)[:, None], lengths_N)
         for block in self.blocks:
-            x_NCFT, lengths_N = block(x_NCFT, lengths_N)
+            x_NCFT, lengths_N = self.run(block, x_NCFT, lengths_N)
         x_NCT = x_NCFT.mean(dim=2) if self.frequency == "mean" else x_NCFT.flatten(1, 2)
         return self.embedding(self.pooling(x_NCT, lengths_N))
+
+    def pooled_stem(self, x_NCFT: Tensor, lengths_N: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        x_NCFT, lengths_N = self.stem(x_NCFT, lengths_N)
+        return self.max_pool(torch.relu(x_NCFT), lengths_N)

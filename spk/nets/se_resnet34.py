@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from spk.nets.initialization import initialize_convolutions
 from spk.nets.masking import MaskedConv2d, MaskedMaxPool2d, least_frames
 from spk.nets.pooling import POOLINGS, Pooling
+from spk.nets.recomputation import Trunk
 from spk.nets.se_block import SEBlock
 
 CHANNELS = (16, 32, 64, 128)
 BLOCKS = (3, 4, 6, 3)
 
 
-class SEResNet34(nn.Module):
+class SEResNet34(Trunk):
     """Features [N, T, num_bins] -> embeddings [N, embedding_dim].
 
     The first convolution is square, `stem_kernel` wide, and strides `stem_stride` over frequency alone; `max_pool` is
@@ -56,10 +57,12 @@ class SEResNet34(nn.Module):
         initialize_convolutions(self)
 
     def forward(self, x_NTF: Tensor, lengths_N: Tensor | None = None) -> Tensor:
-        x_NCFT, lengths_N = self.conv1(x_NTF.transpose(1, 2)[:, None], lengths_N)
-        x_NCFT = torch.relu(self.bn1(x_NCFT))
-        if self.max_pool is not None:
-            x_NCFT, lengths_N = self.max_pool(x_NCFT, lengths_N)
+        x_NCFT, lengths_N = self.run(self.stem, x_NTF.transpose(1, 2)[:, None], lengths_N)
         for block in self.blocks:
-            x_NCFT, lengths_N = block(x_NCFT, lengths_N)
+            x_NCFT, lengths_N = self.run(block, x_NCFT, lengths_N)
         return self.embedding(self.pooling(x_NCFT.mean(dim=2), lengths_N))
+
+    def stem(self, x_NCFT: Tensor, lengths_N: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        x_NCFT, lengths_N = self.conv1(x_NCFT, lengths_N)
+        x_NCFT = torch.relu(self.bn1(x_NCFT))
+        return (x_NCFT, lengths_N) if self.max_pool is None else self.max_pool(x_NCFT, lengths_N)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from spk.nets.initialization import initialize_convolutions
 from spk.nets.masking import MaskedConv2d, MaskedMaxPool2d, least_frames
 from spk.nets.pooling import POOLINGS, Pooling
+from spk.nets.recomputation import Trunk
 from spk.nets.registry import NETWORKS, require_bins
 from spk.nets.residual_block import Bottleneck, ConvNorm
 from spk.schema import AT_LEAST_ONE, POSITIVE
@@ -25,7 +26,7 @@ LEAST_BINS = 2  # the first max-pool's kernel
 
 
 @NETWORKS.register("thin_resnet34_ghostvlad")
-class ThinResNet34GhostVLAD(nn.Module):
+class ThinResNet34GhostVLAD(Trunk):
     """Features [N, T, num_bins] -> embeddings [N, embedding_dim].
 
     conv 7x7 - BN - ReLU - max-pool 2x2, four stages of bottleneck blocks, max-pool 3x1, a convolution over all the bins
@@ -66,10 +67,13 @@ class ThinResNet34GhostVLAD(nn.Module):
         initialize_convolutions(self)
 
     def forward(self, x_NTF: Tensor, lengths_N: Tensor | None = None) -> Tensor:
-        x_NCFT, lengths_N = self.stem(x_NTF.transpose(1, 2)[:, None], lengths_N)
-        x_NCFT, lengths_N = self.stem_pool(torch.relu(x_NCFT), lengths_N)
+        x_NCFT, lengths_N = self.run(self.pooled_stem, x_NTF.transpose(1, 2)[:, None], lengths_N)
         for block in self.blocks:
-            x_NCFT, lengths_N = block(x_NCFT, lengths_N)
+            x_NCFT, lengths_N = self.run(block, x_NCFT, lengths_N)
         x_NCFT, lengths_N = self.last_pool(x_NCFT, lengths_N)
         x_NCFT, lengths_N = self.frames(x_NCFT, lengths_N)
         return self.embedding(self.pooling(torch.relu(x_NCFT[:, :, 0]), lengths_N))
+
+    def pooled_stem(self, x_NCFT: Tensor, lengths_N: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        x_NCFT, lengths_N = self.stem(x_NCFT, lengths_N)
+        return self.stem_pool(torch.relu(x_NCFT), lengths_N)

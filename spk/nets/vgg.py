@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from spk.nets.initialization import initialize_convolutions
 from spk.nets.masking import MaskedConv2d, MaskedMaxPool2d, least_frames
 from spk.nets.pooling import POOLINGS, Pooling
+from spk.nets.recomputation import Trunk
 
 Pair = tuple[int, int]  # over frequency, over time
 
@@ -32,7 +33,7 @@ class VGGLayer(nn.Module):
         return torch.relu(self.bn(x_NCFT)), lengths_N
 
 
-class VGG(nn.Module):
+class VGG(Trunk):
     """Features [N, T, num_bins] -> embeddings [N, embedding_dim].
 
     `convs`: width, kernel, stride and padding of each; `pools`: after which of them a max-pool follows, its kernel and
@@ -73,5 +74,5 @@ class VGG(nn.Module):
     def forward(self, x_NTF: Tensor, lengths_N: Tensor | None = None) -> Tensor:
         x_NCFT = x_NTF.transpose(1, 2)[:, None]
         for layer in self.layers:
-            x_NCFT, lengths_N = layer(x_NCFT, lengths_N)
+            x_NCFT, lengths_N = self.run(layer, x_NCFT, lengths_N)
         return self.embedding(self.pooling(x_NCFT[:, :, 0], lengths_N))

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from spk.nets.initialization import initialize_convolutions
 from spk.nets.masking import MaskedConv1d, least_frames
 from spk.nets.pooling import POOLINGS, Pooling
+from spk.nets.recomputation import Trunk
 from spk.nets.registry import NETWORKS
 from spk.schema import AT_LEAST_ONE, POSITIVE
 
@@ -18,7 +19,7 @@ LAYERS = ((512, 5, 1), (512, 3, 2), (512, 3, 3), (512, 1, 1), (1500, 1, 1))
 
 
 @NETWORKS.register("xvector")
-class XVector(nn.Module):
+class XVector(Trunk):
     """Features [N, T, num_bins] -> embeddings [N, embedding_dim].
 
     Time-delay layers, affine - ReLU - BN each, without padding; pooling; the embedding is the first affine layer after
@@ -49,6 +50,12 @@ class XVector(nn.Module):
     def forward(self, x_NTF: Tensor, lengths_N: Tensor | None = None) -> Tensor:
         x_NCT = x_NTF.transpose(1, 2)
         for affine, norm in zip(self.affines, self.norms, strict=True):
-            x_NCT, lengths_N = affine(x_NCT, lengths_N)
-            x_NCT = norm(torch.relu(x_NCT))
+            x_NCT, lengths_N = self.run(time_delay_layer, affine, norm, x_NCT, lengths_N)
         return self.embedding(self.pooling(x_NCT, lengths_N))
+
+
+def time_delay_layer(
+    affine: MaskedConv1d, norm: nn.BatchNorm1d, x_NCT: Tensor, lengths_N: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
+    x_NCT, lengths_N = affine(x_NCT, lengths_N)
+    return norm(torch.relu(x_NCT)), lengths_N
