@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
 FRAMES_AT_A_TIME = 2048  # bounds the memory that a long recording takes; does not change a value
+FRAMES_IN_CACHE = 128  # transformed together on a CPU: what they are turned into, step by step, stays in its cache
 # Kaldi's --compression-method: uint16 of the whole range; automatic, uint8 for features.
 SIXTEEN_BITS, EIGHT_BITS = 3, 1
 
@@ -59,9 +61,12 @@ class FrontEnd(nn.Module, abc.ABC):
         if num_samples < self.min_samples:
             raise ValueError(f"{num_samples} samples are too few; one frame takes {self.min_samples}")
         begin, end = self.stretch(0, self.num_frames(num_samples))
-        if begin < 0 or end > num_samples:
-            waves = waves[:, self.reflected(torch.arange(begin, end, device=waves.device), num_samples)]
-        return self.of_stretches(waves[:, : end - begin])
+        before, after = (
+            waves[:, self.reflected(torch.arange(*outside, device=waves.device), num_samples)]
+            for outside in ((min(begin, 0), 0), (num_samples, max(end, num_samples)))
+        )
+        inside = waves[:, max(begin, 0) : min(end, num_samples)]
+        return self.of_stretches(torch.cat([before, inside, after], dim=1))
 
     def of_stretches(self, stretches_NS: Tensor) -> Tensor:
         """float32 [N, (T - 1) * shift + length] in ±1 -> float32 [N, T, dim]: the frames that lie in them."""
@@ -69,3 +74,12 @@ class FrontEnd(nn.Module, abc.ABC):
         with torch.autocast(stretches_NS.device.type, enabled=False):
             frames = self.cut(stretches_NS.float())
             return torch.cat([self.analyse(part).float() for part in frames.split(FRAMES_AT_A_TIME, dim=1)], dim=1)
+
+
+def in_cache(*tensors_NT: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Tensors of the same frames [N, T, ...] -> their parts [frames, ...] that are worked on together, in order."""
+    if tensors_NT[0].device.type != "cpu":
+        yield tuple(tensor.flatten(0, 1) for tensor in tensors_NT)
+        return
+    for of_wave in zip(*tensors_NT, strict=True):
+        yield from zip(*(tensor.split(FRAMES_IN_CACHE) for tensor in of_wave), strict=True)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from spk.errors import InputError
-from spk.feats.front_end import FrontEnd
+from spk.feats.front_end import FrontEnd, in_cache
 from spk.schema import AT_LEAST_ONE, FRACTION, NOT_NEGATIVE, POSITIVE
 
 INT16_SCALE = 32768
@@ -97,19 +97,29 @@ class KaldiFrontEnd(FrontEnd):
         """(power [N, T, n_fft // 2 + 1], log energy [N, T]) of frames [N, T, length], all float64."""
         if self.dither:
             frames_NTL = frames_NTL + self.dither * self.noise(frames_NTL)
-        if self.remove_dc_offset:
-            frames_NTL = frames_NTL - frames_NTL.mean(dim=2, keepdim=True)
-        energy_NT = log_energy(frames_NTL) if self.raw_energy else None
-        if self.preemphasis_coefficient:
-            before = torch.cat([frames_NTL[:, :, :1], frames_NTL[:, :, :-1]], dim=2)
-            frames_NTL = frames_NTL - self.preemphasis_coefficient * before
-        frames_NTL = frames_NTL * self.window
-        if energy_NT is None:
-            energy_NT = log_energy(frames_NTL)
+        power = frames_NTL.new_empty(*frames_NTL.shape[:2], self.n_fft // 2 + 1)
+        energy = frames_NTL.new_empty(frames_NTL.shape[:2])
+        for frames, power_of, energy_of in in_cache(frames_NTL, power, energy):
+            if self.remove_dc_offset:
+                frames = frames - frames.mean(dim=1, keepdim=True)
+            if self.raw_energy:
+                energy_of.copy_(log_energy(frames))
+            weighted = frames.new_zeros(len(frames), self.n_fft)
+            within = weighted[:, : self.length]
+            if self.preemphasis_coefficient:
+                before = self.preemphasis_coefficient * frames
+                torch.sub(frames[:, :1], before[:, :1], out=within[:, :1])
+                torch.sub(frames[:, 1:], before[:, :-1], out=within[:, 1:])
+                within *= self.window
+            else:
+                torch.mul(frames, self.window, out=within)
+            if not self.raw_energy:
+                energy_of.copy_(log_energy(within))
+            squares = torch.view_as_real(torch.fft.rfft(weighted)).square_()
+            torch.add(squares[..., 0], squares[..., 1], out=power_of)
         if self.energy_floor > 0:
-            energy_NT = energy_NT.clamp_min(math.log(self.energy_floor))
-        spectrum = torch.fft.rfft(frames_NTL, self.n_fft)
-        return spectrum.real.square() + spectrum.imag.square(), energy_NT
+            energy = energy.clamp_min(math.log(self.energy_floor))
+        return power, energy
 
     def noise(self, frames_NTL: Tensor) -> Tensor:
         """Standard normal values, the same for every wave and in every run, so that features can be made again."""
@@ -117,9 +127,9 @@ class KaldiFrontEnd(FrontEnd):
         return torch.randn(frames_NTL.shape[1:], generator=generator).to(frames_NTL)
 
 
-def log_energy(frames_NTL: Tensor) -> Tensor:
-    """[N, T, L] -> log of the sum of squares: [N, T]."""
-    return frames_NTL.square().sum(dim=2).clamp_min(EPSILON).log()
+def log_energy(frames: Tensor) -> Tensor:
+    """[..., L] -> log of the sum of squares: [...]."""
+    return frames.square().sum(dim=-1).clamp_min(EPSILON).log()
 
 
 def mel_filters(num_bins: int, n_fft: int, sample_frequency: int, low_freq: float, high_freq: float) -> Tensor:

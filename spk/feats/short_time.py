@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from spk.feats.front_end import FrontEnd
+from spk.feats.front_end import FrontEnd, in_cache
 
 Window = Literal["hamming", "hann"]
 
@@ -47,5 +47,8 @@ class ShortTimeFourier(FrontEnd):
 
     def power(self, frames_NTL: Tensor) -> Tensor:
         """[N, T, n_fft] -> |X|^2: [N, T, n_fft // 2 + 1]."""
-        spectrum = torch.fft.rfft(frames_NTL * self.window)
-        return spectrum.real.square() + spectrum.imag.square()
+        power = frames_NTL.new_empty(*frames_NTL.shape[:2], self.n_fft // 2 + 1)
+        for frames, into in in_cache(frames_NTL, power):
+            squares = torch.view_as_real(torch.fft.rfft(frames * self.window)).square_()
+            torch.add(squares[..., 0], squares[..., 1], out=into)
+        return power
