@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import shlex
@@ -15,7 +16,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -91,6 +92,25 @@ def by_turns(
 def median_ratio(slower: list[float], faster: list[float]) -> float:
     """The median over rounds of slower / faster of the same round."""
     return statistics.median(other / own for other, own in zip(slower, faster, strict=True))
+
+
+def power_law(sizes: Sequence[float], values: Sequence[float]) -> tuple[float, float]:
+    """(exponent, its standard error) of values ~ sizes^exponent: least squares of the logarithms of 3 points or more.
+
+    The standard error is that of a regression's slope, of len(sizes) - 2 degrees of freedom.
+    """
+    x, y = ([math.log(value) for value in column] for column in (sizes, values))
+    mean_x, mean_y = statistics.fmean(x), statistics.fmean(y)
+    spread = sum((value - mean_x) ** 2 for value in x)
+    slope = sum((one - mean_x) * (other - mean_y) for one, other in zip(x, y, strict=True)) / spread
+    residual = sum((other - mean_y - slope * (one - mean_x)) ** 2 for one, other in zip(x, y, strict=True))
+    return slope, math.sqrt(residual / (len(x) - 2) / spread)
+
+
+def line(sizes: Sequence[float], values: Sequence[float]) -> tuple[float, float]:
+    """(value at 0, slope) of the straight line through the points, by least squares."""
+    fit = statistics.linear_regression(sizes, values)
+    return fit.intercept, fit.slope
 
 
 def report(options: argparse.Namespace, *tables: Table) -> None:
