@@ -56,6 +56,9 @@ class TrainConfig:
     gradient_clip: Annotated[float, POSITIVE] | None = None  # largest norm of the whole gradient
     threads: Annotated[int, NOT_NEGATIVE] = 0  # of torch on the CPU; 0: one a core, recorded when the run starts
     workers: Annotated[int, NOT_NEGATIVE] = 0  # processes that read crops ahead
+    # Features of the arks lie on the device that trains, as they are in the arks, and no process reads ahead. auto: on
+    # CUDA, where they leave room for the network. Nothing of the result depends on it.
+    resident: Literal["auto"] | bool = "auto"
     compile: bool = False  # torch.compile
     shard_classifier: bool = (
         False  # of several processes, each holds the classification loss's weights of a part of the speakers
@@ -321,6 +324,8 @@ def make_system(content: Mapping[str, Any], source: str) -> SystemConfig:
                 raise InputError(f"{name}: {section!r} must be a section of keys and values")
             checked[name] = kind(**check_arguments(name, section, kind))
         check_augmentation(checked["augmentation"], checked["online"], checked.get("normalization", {}))
+        if checked["online"] and checked["train"].resident is True:
+            raise InputError("train.resident: features.online reads no arks that could be; leave it out")
         if checked["online"] and checked["features"].get("dither"):
             raise InputError(
                 "features.dither: features.online makes each crop by itself, so that its noise would not be that of "

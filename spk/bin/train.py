@@ -130,6 +130,7 @@ def run(
     import torch
 
     from spk.train.batch_size import find_batch_size
+    from spk.train.crop_supply import room_for_resident
     from spk.train.experiment import record_processes
     from spk.train.parallel import together
     from spk.train.settle import threads_here
@@ -145,7 +146,8 @@ def run(
             """By the first process alone: a batch must not depend on how many there are."""
             training = parts.training
             arguments = (config, parts.embedder, parts.loss, training.labels, training.reader.dim, device)
-            return find_batch_size(*arguments) if is_first else None
+            with room_for_resident(config, training, device):
+                return find_batch_size(*arguments) if is_first else None
 
         config.batch.size, found["batch.size"] = group.broadcast_object(together(group, find))
     trainer = together(group, lambda: Trainer(config, exp_dir, *parts, device=device, group=group))

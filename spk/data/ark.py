@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from spk.data.data_dir import read_table
 from spk.errors import InputError
 
 MOST_MAPS = 256  # arks open at once: each costs a file descriptor
+ITEMSIZES = np.array([DTYPES[kind].itemsize if kind in DTYPES else 0 for kind in range(max(Kind) + 1)])  # by kind
 CROPS_AT_A_TIME = 16  # decoded together: few enough to stay in the processor's cache
 
 
@@ -84,12 +86,14 @@ class FeatureReader:
         """
         self.scp = Scp(scp_path, utterances)
         count = len(self.scp)
-        self._kinds = np.zeros(count, np.uint8)  # 0: the header is not read yet
-        self._rows = np.zeros(count, np.int32)
-        self._starts = np.zeros(count, np.int64)  # byte of the first value (CM: of the percentiles)
-        self._least = np.zeros(count, np.float32)
-        self._ranges = np.zeros(count, np.float32)
+        # What the headers say, for each utterance.
+        self.kinds = np.zeros(count, np.uint8)  # 0: the header is not read yet
+        self.rows = np.zeros(count, np.int32)
+        self.starts = np.zeros(count, np.int64)  # byte of the first value (CM: of the percentiles)
+        self.least = np.zeros(count, np.float32)
+        self.ranges = np.zeros(count, np.float32)
         self._maps: dict[int, np.ndarray] = {}
+        self._files: dict[int, BinaryIO] = {}  # of those whose bytes were asked for ahead
         self.dim = self._header(0).columns
 
     @property
@@ -100,13 +104,13 @@ class FeatureReader:
         return len(self.scp)
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_maps": {}}
+        return self.__dict__ | {"_maps": {}, "_files": {}}
 
     def num_frames(self, indices: Iterable[int] | None = None) -> np.ndarray:
         """int64 [B]: the frames of these utterances (default: of all), from the headers in the arks."""
         chosen = np.arange(len(self)) if indices is None else np.asarray(indices, np.int64)
         self._read_headers(chosen)
-        return self._rows[chosen].astype(np.int64)
+        return self.rows[chosen].astype(np.int64)
 
     def check_num_frames(self, indices: np.ndarray, expected: np.ndarray) -> None:
         """Raises InputError naming the first utterance whose ark has other than the expected [B] numbers of frames."""
@@ -114,7 +118,7 @@ class FeatureReader:
         if len(wrong):
             index = indices[wrong[0]]
             raise InputError(
-                f"{where(self.scp, index)}: has {self._rows[index]} frames, but utt2num_frames says "
+                f"{where(self.scp, index)}: has {self.rows[index]} frames, but utt2num_frames says "
                 f"{expected[wrong[0]]}; it belongs to other features: run steps/make_feats again"
             )
 
@@ -125,29 +129,44 @@ class FeatureReader:
 
     def crops(self, indices: Sequence[int] | np.ndarray, starts: Sequence[int] | np.ndarray, length: int) -> np.ndarray:
         """float32 [B, length, F]: of utterance indices[b], the frames from starts[b] on; past its end again from 0."""
+        indices, starts = self.checked_starts(indices, starts)
+        out = np.empty((len(indices), length, self.dim), np.float32)
+        for kind, rows in self.by_kind(indices):
+            for first in range(0, len(rows), CROPS_AT_A_TIME):
+                part = rows[first : first + CROPS_AT_A_TIME]
+                self._decode(kind, indices[part], starts[part], length, out, part)
+        return out
+
+    def checked_starts(
+        self, indices: Sequence[int] | np.ndarray, starts: Sequence[int] | np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Both as int64 [B]. Raises InputError for a crop that does not start within its utterance."""
         indices, starts = np.asarray(indices, np.int64), np.asarray(starts, np.int64)
         self._read_headers(indices)
-        beyond = np.flatnonzero((starts < 0) | (starts >= self._rows[indices]))
+        beyond = np.flatnonzero((starts < 0) | (starts >= self.rows[indices]))
         if len(beyond):
             index, start = indices[beyond[0]], starts[beyond[0]]
             raise InputError(
-                f"{where(self.scp, index)}: has {self._rows[index]} frames, but a crop was to start at frame {start}; "
+                f"{where(self.scp, index)}: has {self.rows[index]} frames, but a crop was to start at frame {start}; "
                 "utt2num_frames belongs to other features"
             )
-        out = np.empty((len(indices), length, self.dim), np.float32)
-        kinds = self._kinds[indices]
-        for kind in np.unique(kinds):
-            rows = np.flatnonzero(kinds == kind)
-            for first in range(0, len(rows), CROPS_AT_A_TIME):
-                part = rows[first : first + CROPS_AT_A_TIME]
-                self._decode(Kind(int(kind)), indices[part], starts[part], length, out, part)
-        return out
+        return indices, starts
 
-    def _decode(
-        self, kind: Kind, indices: np.ndarray, starts: np.ndarray, length: int, out: np.ndarray, rows: np.ndarray
-    ) -> None:
-        """Gather the crops of a few utterances of one kind and put their values into out[rows]."""
-        columns_of_places = (self.scp.path_ids[indices], self._starts[indices], self._rows[indices], starts)
+    def by_kind(self, indices: np.ndarray) -> Iterator[tuple[Kind, np.ndarray]]:
+        """The kinds of these utterances' records, whose headers are read, and where in `indices` each kind is."""
+        kinds = self.kinds[indices]
+        for kind in np.unique(kinds):
+            yield Kind(int(kind)), np.flatnonzero(kinds == kind)
+
+    def codes(
+        self, kind: Kind, indices: np.ndarray, starts: np.ndarray, length: int
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """The crops of utterances of one kind, headers read, as they lie in the arks, and CM's percentiles.
+
+        Of CM the codes are uint8 [B, F, length] and the percentiles uint16 [B, F, 4]; of others values of their DTYPES
+        [B, length, F], and None.
+        """
+        columns_of_places = (self.scp.path_ids[indices], self.starts[indices], self.rows[indices], starts)
         places = zip(*(column.tolist() for column in columns_of_places), strict=True)
         if kind == Kind.CM:
             codes_BFL = np.empty((len(indices), self.dim, length), np.uint8)
@@ -157,31 +176,75 @@ class FeatureReader:
                 percentile[...] = ark[at:end].view("<u2").reshape(self.dim, 4)
                 columns = ark[end : end + self.dim * num_frames].reshape(self.dim, num_frames)
                 copy_wrapped(codes.T, columns.T, start)
-            percentiles = decode_percentiles(percentiles, self._least[indices], self._ranges[indices])
-            out[rows] = decode_cm(codes_BFL, percentiles).transpose(0, 2, 1)
-            return
+            return codes_BFL, percentiles
         values = np.empty((len(indices), length, self.dim), DTYPES[kind])
         for value, (path_id, at, num_frames, start) in zip(values, places, strict=True):
             end = at + num_frames * self.dim * values.itemsize
             copy_wrapped(value, self._map(path_id)[at:end].view(values.dtype).reshape(num_frames, self.dim), start)
-        if kind in (Kind.CM2, Kind.CM3):
-            values = decode_linear(values, self._least[indices], self._ranges[indices])
+        return values, None
+
+    def will_need(self, indices: np.ndarray, starts: np.ndarray, length: int, num_frames: np.ndarray) -> None:
+        """Let the system read what these crops [B] lie in, all at once, without waiting for it.
+
+        `num_frames` [B] as utt2num_frames has them: headers are not looked at. Where nothing can be read, it is said
+        by who reads.
+        """
+        if not hasattr(os, "posix_fadvise"):  # not Linux
+            return
+        kinds = np.where(self.kinds[indices] > 0, self.kinds[indices], self.kinds[0])
+        begins = self.scp.offsets[indices]
+        ends = begins + LONGEST_HEADER + record_bytes(kinds, num_frames, self.dim)
+        # Of a record whose rows lie one after another and whose header is read, no other rows.
+        row_bytes = self.dim * ITEMSIZES[kinds]
+        is_part = (self.kinds[indices] > 0) & (kinds != Kind.CM) & (starts + length <= num_frames)
+        begins = np.where(is_part, self.starts[indices] + starts * row_bytes, begins)
+        ends = np.where(is_part, begins + length * row_bytes, ends)
+        places = (self.scp.path_ids[indices], begins, ends - begins)
+        with contextlib.suppress(OSError):
+            for path_id, begin, size in zip(*(column.tolist() for column in places), strict=True):
+                os.posix_fadvise(self._file(path_id).fileno(), begin, size, os.POSIX_FADV_WILLNEED)
+
+    def _file(self, path_id: int) -> BinaryIO:
+        if path_id not in self._files:
+            if len(self._files) >= MOST_MAPS:
+                self._files.pop(next(iter(self._files))).close()
+            self._files[path_id] = Path(self.scp.paths[path_id]).open("rb", buffering=0)  # noqa: SIM115
+        return self._files[path_id]
+
+    def _decode(
+        self, kind: Kind, indices: np.ndarray, starts: np.ndarray, length: int, out: np.ndarray, rows: np.ndarray
+    ) -> None:
+        """Gather the crops of a few utterances of one kind and put their values into out[rows]."""
+        values, percentiles = self.codes(kind, indices, starts, length)
+        least, ranges = self.least[indices], self.ranges[indices]
+        if kind == Kind.CM:
+            values = decode_cm(values, decode_percentiles(percentiles, least, ranges)).transpose(0, 2, 1)
+        elif kind in (Kind.CM2, Kind.CM3):
+            values = decode_linear(values, least, ranges)
         out[rows] = values
 
     def _read_headers(self, indices: np.ndarray) -> None:
-        for index in np.unique(indices[self._kinds[indices] == 0]):
-            header = self._header(index)
-            if header.columns != self.dim:
-                raise InputError(
-                    f"{where(self.scp, index)}: has {header.columns} values a frame, but {self.utterances[0]!r} has "
-                    f"{self.dim}; make the features of all utterances with one configuration"
-                )
-            if header.rows == 0:
-                raise InputError(f"{where(self.scp, index)}: has no frames; take it out of the data directory")
-            self._rows[index] = header.rows
-            self._starts[index] = self.scp.offsets[index] + header.size
-            self._least[index], self._ranges[index] = header.least, header.range
-            self._kinds[index] = header.kind
+        for index in np.unique(indices[self.kinds[indices] == 0]):
+            self.take_header(index, self._header(index))
+
+    def take_header(self, index: int, header: Header) -> None:
+        """Keep what an utterance's header says. Raises InputError for other dimensions, or without frames."""
+        if header.columns != self.dim:
+            raise InputError(
+                f"{where(self.scp, index)}: has {header.columns} values a frame, but {self.utterances[0]!r} has "
+                f"{self.dim}; make the features of all utterances with one configuration"
+            )
+        if header.rows == 0:
+            raise InputError(f"{where(self.scp, index)}: has no frames; take it out of the data directory")
+        self.rows[index] = header.rows
+        self.starts[index] = self.scp.offsets[index] + header.size
+        self.least[index], self.ranges[index] = header.least, header.range
+        self.kinds[index] = header.kind
+
+    def ends(self, indices: np.ndarray) -> np.ndarray:
+        """int64 [B]: the byte of the ark behind each of these utterances' records."""
+        self._read_headers(indices)
+        return self.starts[indices] + record_bytes(self.kinds[indices], self.rows[indices], self.dim)
 
     def _header(self, index: int) -> Header:
         return read_header(self._map(self.scp.path_ids[index]), self.scp.offsets[index], where(self.scp, index))
@@ -192,6 +255,11 @@ class FeatureReader:
                 self._maps.pop(next(iter(self._maps)))
             self._maps[path_id] = map_file(self.scp.paths[path_id], self.scp.path)
         return self._maps[path_id]
+
+
+def record_bytes(kinds: np.ndarray | int, rows: np.ndarray, dim: int) -> np.ndarray:
+    """int64 [B]: from a record's first value (CM: its percentiles) to its end, of kinds [B] or all of one."""
+    return rows.astype(np.int64) * dim * ITEMSIZES[kinds] + np.where(np.equal(kinds, Kind.CM), 8 * dim, 0)
 
 
 def where(scp: Scp, index: int) -> str:

@@ -44,6 +44,7 @@ DTYPES = {
 COMPRESSED = (Kind.CM, Kind.CM2, Kind.CM3)
 LONGEST_HEADER = 2 + 4 + 16
 CODES_BETWEEN_PERCENTILES = (64, 128, 63)  # from one of CM's percentiles to the next
+SHARES_OF_A_CODE = 1 / np.array(CODES_BETWEEN_PERCENTILES, np.float32)
 
 _MATRIX = struct.Struct("<bibi")
 _VECTOR = struct.Struct("<bi")
@@ -96,10 +97,18 @@ def parse_header(start: bytes) -> Header:
     return header
 
 
+def code_steps(kind: Kind, value_range: np.ndarray) -> np.ndarray:
+    """What one more in a code adds to the value (of CM: to a percentile), float32 [B] of the ranges float32 [B]."""
+    if kind not in COMPRESSED:
+        return np.ones_like(value_range)
+    if kind == Kind.CM:
+        return value_range * np.float32(1 / 65535)
+    return (value_range.astype(np.float64) * (1 / np.iinfo(DTYPES[kind]).max)).astype(np.float32)
+
+
 def decode_percentiles(codes: np.ndarray, least: np.ndarray, value_range: np.ndarray) -> np.ndarray:
     """CM's percentiles: uint16 codes [B, F, 4] with least and range float32 [B] -> float32 [B, F, 4]."""
-    step = value_range * np.float32(1 / 65535)
-    return least[:, None, None] + step[:, None, None] * codes.astype(np.float32)
+    return least[:, None, None] + code_steps(Kind.CM, value_range)[:, None, None] * codes.astype(np.float32)
 
 
 def decode_cm(codes_BFL: np.ndarray, percentiles_BF4: np.ndarray) -> np.ndarray:
@@ -108,7 +117,7 @@ def decode_cm(codes_BFL: np.ndarray, percentiles_BF4: np.ndarray) -> np.ndarray:
     value = p0 + s1 min(code, 64) + s2 min(max(code - 64, 0), 128) + s3 max(code - 192, 0), s the slopes between
     percentiles: Kaldi's three cases without a branch, equal to its values within float32 rounding.
     """
-    slopes_BF3 = np.diff(percentiles_BF4, axis=2) * (1 / np.array(CODES_BETWEEN_PERCENTILES, np.float32))
+    slopes_BF3 = np.diff(percentiles_BF4, axis=2) * SHARES_OF_A_CODE
     steps, values = np.empty_like(codes_BFL), np.empty(codes_BFL.shape, np.float32)
     total = np.empty(codes_BFL.shape, np.float32)
     np.copyto(total, percentiles_BF4[:, :, :1])
@@ -125,9 +134,9 @@ def decode_cm(codes_BFL: np.ndarray, percentiles_BF4: np.ndarray) -> np.ndarray:
 
 def decode_linear(codes: np.ndarray, least: np.ndarray, value_range: np.ndarray) -> np.ndarray:
     """CM2's or CM3's codes [B, L, F] with least and range float32 [B] -> float32 values [B, L, F]."""
-    step = (value_range.astype(np.float64) * (1 / np.iinfo(codes.dtype).max)).astype(np.float32)
+    kind = Kind.CM2 if codes.dtype.itemsize == 2 else Kind.CM3
     values = codes.astype(np.float32)
-    values *= step[:, None, None]
+    values *= code_steps(kind, value_range)[:, None, None]
     values += least[:, None, None]
     return values
 

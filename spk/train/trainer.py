@@ -19,7 +19,7 @@ from spk.backend import BACKENDS
 from spk.backend.registry import backend_while_training
 from spk.collectives import ALONE, Group
 from spk.config import EvaluationConfig, SystemConfig, numbers_of
-from spk.data.crops import CropDataset, load_batches
+from spk.data.crops import load_batches
 from spk.data.files import whole_file
 from spk.data.sampler import Batch, SpeakerSampler
 from spk.data.share import Share
@@ -37,6 +37,7 @@ from spk.out_of_memory import lower_when_out_of_memory
 from spk.train.changed import go_on_with_changes, is_changed
 from spk.train.checkpoint import RandomState, load_latest, load_step, save_checkpoint
 from spk.train.clipping import clip_gradients, gradient_holders
+from spk.train.crop_supply import open_crops
 from spk.train.logbook import Logbook
 from spk.train.optimizers import OPTIMIZERS
 from spk.train.parallel import StopSignal, add_up_gradients, copy_from_first, end_together, together
@@ -146,8 +147,7 @@ class Trainer:
         """What reads the crops of a batch, and what makes features on the device of what it has read."""
         training, crop_frames = self.training, self.config.batch.crop_frames
         if not self.config.online:
-            dataset = CropDataset(training.reader, training.num_frames, training.labels, crop_frames, self.share)
-            return dataset, lambda features: features.to(self.device, non_blocking=True)
+            return open_crops(self.config, training, self.device, self.share)
         from spk.data.wave_crops import WaveCropDataset
         from spk.train.wave_features import CropFeatures
 

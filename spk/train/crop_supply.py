@@ -1,0 +1,83 @@
+"""Where the crops of a training on arks come from: the arks, the arks as a stream of codes, or the device itself."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spk.config import SystemConfig
+from spk.data.coded_crops import decode_crops
+from spk.data.crops import CodedCropDataset, CropDataset, ResidentCropDataset
+from spk.data.resident import ResidentArks
+from spk.data.share import WHOLE, Share
+from spk.errors import InputError
+from spk.train import memory
+from spk.train.training_data import Utterances
+
+log = logging.getLogger(__name__)
+GB = 1e9
+RESERVE = 16 * 2**30  # bytes left free for the network by train.resident: auto; half of what is free where that is less
+
+
+def open_crops(
+    config: SystemConfig, training: Utterances, device: torch.device, share: Share = WHOLE
+) -> tuple[CropDataset, Callable[[Any], Tensor]]:
+    """What reads the crops of a batch, and what makes features on the device of what it has read.
+
+    Features are the same bits whichever it is. Raises InputError where train.resident: true does not fit.
+    """
+    reader, num_frames, labels = training.reader, training.num_frames, training.labels
+    crop_frames = config.batch.crop_frames
+    if (store := resident_store(config, training, device)) is not None:
+        return ResidentCropDataset(store, labels, crop_frames, share), lambda crops: store.crops_at(crops, crop_frames)
+    if device.type == "cuda":
+        dataset = CodedCropDataset(reader, num_frames, labels, crop_frames, share)
+        return dataset, lambda crops: decode_crops(crops, device)
+    dataset = CropDataset(reader, num_frames, labels, crop_frames, share)
+    return dataset, lambda features: features.to(device, non_blocking=True)
+
+
+def resident_store(config: SystemConfig, training: Utterances, device: torch.device) -> ResidentArks | None:
+    """The store, not loaded yet, when features are to lie on the device."""
+    wanted = config.train.resident
+    if config.online or wanted is False or (wanted == "auto" and device.type != "cuda"):
+        return None
+    store = ResidentArks(training.reader, training.num_frames, device)
+    free = free_bytes(device)
+    reserve = min(RESERVE, free // 2) if wanted == "auto" else 0
+    sizes = f"{store.num_bytes / GB:.3g} GB of features, {free / GB:.3g} GB free on {device}"
+    if store.num_bytes <= free - reserve:
+        log.info("train.resident: %s: they are held there", sizes)
+        return store
+    if wanted == "auto":
+        log.info(
+            "train.resident: %s, %.3g GB of it for the network: they are read as they are needed", sizes, reserve / GB
+        )
+        return None
+    raise InputError(
+        f"train.resident: {sizes}: they do not fit; set it to auto or false, or compress them more "
+        "(steps/make_feats --compress)"
+    )
+
+
+def free_bytes(device: torch.device) -> int:
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else memory.available()
+
+
+@contextlib.contextmanager
+def room_for_resident(config: SystemConfig, training: Utterances, device: torch.device) -> Iterator[None]:
+    """While it lasts a GPU has as much memory taken as the features will take: for the search for a batch size."""
+    if device.type != "cuda" or (store := resident_store(config, training, device)) is None:
+        yield
+        return
+    taken = torch.empty(store.num_bytes, dtype=torch.uint8, device=device)
+    try:
+        yield
+    finally:
+        del taken
+        torch.cuda.empty_cache()
