@@ -94,7 +94,8 @@ class FeatureReader:
         self.ranges = np.zeros(count, np.float32)
         self._maps: dict[int, np.ndarray] = {}
         self._files: dict[int, BinaryIO] = {}  # of those whose bytes were asked for ahead
-        self.dim = self._header(0).columns
+        first = self._header(0)
+        self.dim, self.first_kind = first.columns, first.kind
 
     @property
     def utterances(self) -> list[str]:
@@ -191,7 +192,7 @@ class FeatureReader:
         """
         if not hasattr(os, "posix_fadvise"):  # not Linux
             return
-        kinds = np.where(self.kinds[indices] > 0, self.kinds[indices], self.kinds[0])
+        kinds = np.where(self.kinds[indices] > 0, self.kinds[indices], self.first_kind)
         begins = self.scp.offsets[indices]
         ends = begins + LONGEST_HEADER + record_bytes(kinds, num_frames, self.dim)
         # Of a record whose rows lie one after another and whose header is read, no other rows.

@@ -59,9 +59,8 @@ class ResidentArks:
         self._record = np.cumsum(is_first) - 1  # of each utterance in that order
         owners = self._order[is_first]
         self._paths, self._begins = paths[is_first], begins[is_first]
-        self.reader.num_frames([0])
         lengths = np.diff(self._begins, append=0)
-        expected = LONGEST_HEADER + record_bytes(int(self.reader.kinds[0]), frames[owners], self.reader.dim)
+        expected = LONGEST_HEADER + record_bytes(self.reader.first_kind, frames[owners], self.reader.dim)
         ends_by_next = np.zeros(len(owners), bool)
         ends_by_next[:-1] = (self._paths[1:] == self._paths[:-1]) & (lengths[:-1] <= expected[:-1] + GAP)
         last = np.flatnonzero(~ends_by_next)
