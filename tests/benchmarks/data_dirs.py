@@ -1,21 +1,21 @@
-"""Time and memory of the data directory tools on a million utterances: python3 tests/benchmarks/data_dirs.py
+"""Data directory tools against the plain way, on drawn lists: python3 tests/benchmarks/data_dirs.py
 
-Makes lists (no audio) in a temporary folder, runs each tool as a user does, and prints seconds by the clock and of the
-CPU, and the most memory in use. A smaller directory gives the ratio to the plain way: sort, comm and awk, file by file
-(which checks less, names no line and does not say what it drops).
+The plain way is sort, comm and awk, file by file, as Kaldi's scripts go (they check less, name no line and do not say
+what they drop). Both as a user runs them, start included; seconds of the CPU, children included. How the tools grow up
+to VoxCeleb2's size: growth.py.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import shutil
+import statistics
 import subprocess
 import tempfile
-import time
-from dataclasses import dataclass
 from pathlib import Path
+
+from measure import Table, median_ratio, parser, report
 
 UTILS = Path(__file__).resolve().parents[2] / "utils"
 
@@ -59,16 +59,8 @@ PLAIN = {
 }
 
 
-@dataclass
-class Cost:
-    seconds: float
-    cpu_seconds: float
-    peak_gb: float
-
-
-def measure(argv: list[str]) -> Cost:
-    """Run a command to its end; its own time and memory, children included."""
-    start = time.monotonic()
+def cpu_seconds(argv: list[str]) -> float:
+    """Run a command to its end; its own time, children included."""
     process = subprocess.Popen(
         argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, "LC_ALL": "C"}
     )
@@ -77,7 +69,7 @@ def measure(argv: list[str]) -> Cost:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"{' '.join(argv[:3])}: status {process.returncode}: {error.decode()[-500:]}")
-    return Cost(time.monotonic() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 2**20)
+    return usage.ru_utime + usage.ru_stime
 
 
 def write_lists(data: Path, num_utterances: int, num_speakers: int) -> None:
@@ -116,50 +108,34 @@ def tools(data: Path, scratch: Path) -> dict[str, list[str]]:
     num_kept = sum(1 for _ in (data / "utt2spk").open()) // 2
     return {
         "validate": [f"{UTILS}/validate_data_dir.sh", "--no-check-files", str(data)],
-        "fix": [f"{UTILS}/fix_data_dir.sh", f"{data}_broken"],
+        "fix": [f"{UTILS}/fix_data_dir.sh", str(data)],
         "split": [f"{UTILS}/split_data.sh", str(data), "40"],
         "subset": [f"{UTILS}/subset_data_dir.sh", str(data), str(num_kept), str(scratch / "subset")],
-        "copy": [
-            f"{UTILS}/copy_data_dir.sh",
-            "--utt-prefix",
-            "x-",
-            "--spk-prefix",
-            "x-",
-            str(data),
-            str(scratch / "copy"),
-        ],
     }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--utterances", type=int, default=1_100_000)
-    parser.add_argument("--speakers", type=int, default=6000)
-    parser.add_argument("--plain-utterances", type=int, default=110_000, help="for the ratio; 0: no ratio")
-    options = parser.parse_args()
+    options = parser(__doc__, rounds=3, utterances=110_000, speakers=600).parse_args()
+    table = Table(
+        f"Tools for data directories: {options.utterances:,} utterances of {options.speakers} speakers",
+        ["tool", "CPU seconds", "of sort, comm and awk", "ratio to sort, comm and awk"],
+    )
     with tempfile.TemporaryDirectory() as folder:
-        folder = Path(folder)
-        ratios = {}
-        if options.plain_utterances:
-            small = folder / "small"
-            write_lists(small, options.plain_utterances, max(options.speakers // 10, 1))
-            for name, script in PLAIN.items():
-                scratch = folder / f"plain_{name}"
-                scratch.mkdir()
-                source = f"{small}_broken" if name == "fix" else str(small)
-                plain = measure(["bash", "-euo", "pipefail", "-c", script, "bash", source, str(scratch)])
-                ours = measure(tools(small, folder / "scratch")[name])
-                ratios[name] = plain.cpu_seconds / ours.cpu_seconds
-                shutil.rmtree(scratch)
-        data = folder / "data"
+        data = Path(folder) / "data"
         write_lists(data, options.utterances, options.speakers)
-        print(f"{options.utterances} utterances, {options.speakers} speakers; plain way / ours: CPU time, ", end="")
-        print(f"{options.plain_utterances} utterances")
-        print(f"{'':10}{'seconds':>9}{'CPU s':>9}{'GB':>7}{'plain / ours':>15}")
-        for name, argv in tools(data, folder / "scratch").items():
-            cost = measure(argv)
-            ratio = f"{ratios[name]:.1f}" if name in ratios else "-"
-            print(f"{name:10}{cost.seconds:9.1f}{cost.cpu_seconds:9.1f}{cost.peak_gb:7.2f}{ratio:>15}", flush=True)
+        for name, script in PLAIN.items():
+            source = f"{data}_broken" if name == "fix" else str(data)
+            own, plain = [], []
+            for number in range(options.rounds):
+                scratch = Path(folder) / f"{name}.{number}"
+                (scratch / "plain").mkdir(parents=True)
+                shutil.copytree(source, scratch / "data")  # fix mends it in place
+                plain.append(
+                    cpu_seconds(["bash", "-euo", "pipefail", "-c", script, "bash", source, str(scratch / "plain")])
+                )
+                own.append(cpu_seconds(tools(scratch / "data", scratch)[name]))
+            table.add(name, statistics.median(own), statistics.median(plain), median_ratio(plain, own))
+    report(options, table)
 
 
 if __name__ == "__main__":

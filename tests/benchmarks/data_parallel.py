@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from measure import Table, report
 
 sys.path.insert(0, os.fspath(Path(__file__).resolve().parents[1]))
 
@@ -28,7 +29,7 @@ from spk.losses import LOSSES
 from spk.nets.embedder import build_embedder
 from spk.nets.sync_batch_norm import synchronize_batch_norms
 from spk.train.parallel import add_up_gradients
-from spk.train.step import forward_backward
+from spk.train.step import TrainingStep
 
 UTTERANCES = 2
 
@@ -43,12 +44,12 @@ def seconds_a_step(group: Group, options: argparse.Namespace, sync: bool) -> flo
     labels = torch.arange(options.speakers).repeat_interleave(UTTERANCES)
     share = Share(group.rank, group.size, UTTERANCES)
     features = torch.randn(len(labels), 200, 40)[share.rows(len(labels))]
-    seconds = []
+    step, seconds = TrainingStep(embedder, loss, "float32", group=group, share=share), []
     for _ in range(options.steps + 1):
         begin = time.perf_counter()
         embedder.zero_grad()
         loss.zero_grad()
-        forward_backward(embedder, loss, features, labels, "float32", group, share.counts(len(labels)))
+        step.forward_backward(features, labels)
         add_up_gradients(group, embedder.parameters(), loss.parameters())
         seconds.append(time.perf_counter() - begin)
     return float(np.median(seconds[1:]))
@@ -63,19 +64,23 @@ def of_one(group: Group, options: argparse.Namespace) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--network", default="fast_resnet34")
-    parser.add_argument("--speakers", type=int, default=16, help="of a batch, 2 crops of 2 s each")
-    parser.add_argument("--steps", type=int, default=5)
-    options = parser.parse_args()
+    result = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    result.add_argument("--network", default="fast_resnet34")
+    result.add_argument("--speakers", type=int, default=16, help="of a batch, 2 crops of 2 s each")
+    result.add_argument("--steps", type=int, default=5)
+    result.add_argument("--json", default="", help="write the table there, too")
+    options = result.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         (one,) = on_ranks(of_one, 1, Path(folder), options)
         (synchronized, plain), _ = on_ranks(of_two, 2, Path(folder), options)
-    print(f"{options.network}, {options.speakers} x {UTTERANCES} crops, {os.cpu_count()} cores")
-    print(f"1 process                                 {one:.3f} s a step")
-    print(f"2 processes, statistics of the batch      {synchronized:.3f} s, {one / synchronized:.2f} times as fast")
-    print(f"2 processes, statistics of their own      {plain:.3f} s, {one / plain:.2f} times as fast")
-    print(f"batch norm over processes against torch's {synchronized / plain:.2f} times the step")
+    table = Table(
+        f"Training steps of processes: {options.network}, {options.speakers} x {UTTERANCES} crops, a thread each",
+        ["way", "seconds a step", "ratio to one process", "ratio to statistics of their own"],
+    )
+    table.add("one process", one, None, None)
+    table.add("two processes, statistics of the batch", synchronized, one / synchronized, plain / synchronized)
+    table.add("two processes, statistics of their own", plain, one / plain, None)
+    report(options, table)
 
 
 if __name__ == "__main__":

@@ -183,9 +183,9 @@ def tables(points: list[Point], at_voxceleb2: Mapping[str, int], units: Mapping[
             large_table.add(
                 stage, units[stage], large.size, large.cpu_seconds, large.whole_mb, large.peak_mb, *foretold
             )  # fmt: skip
-    point_table = Table("Points", list(Point._fields))
+    point_table = Table("Points", [*Point._fields, "unit", "is_large"])
     for point in points:
-        point_table.add(*point)
+        point_table.add(*point, units[point.stage], point.size == at_voxceleb2[point.stage])
     return [table for table in (time_table, memory_table, large_table, point_table) if table.rows]
 
 

@@ -358,15 +358,15 @@ UBM = ("--num-gauss", "8", "--num-frames", "5000", "--num-init-iters", "2", "--n
        "--num-full-iters", "1", "--num-gselect-diag", "4", "--num-gselect", "4")  # fmt: skip
 
 
-@stage("train_ubm", unit="utterances", sizes=FEW_SIZES, run=command("train_ubm", "--threads", "1", "--device", "cpu", *UBM, "{}/data",
-       "{}/ubm"), warm=500)  # fmt: skip
+@stage("train_ubm", run=command("train_ubm", "--threads", "1", "--device", "cpu", *UBM, "{}/data", "{}/ubm"),
+       unit="utterances", sizes=FEW_SIZES, warm=500)  # fmt: skip
 def make_ubm_training(folder: Path, size: int) -> None:
     """Eight Gaussians, and one iteration of each kind over all data."""
     make_ivector_features(folder, size)
 
 
-@stage("extract_ivectors", unit="utterances", sizes=FEW_SIZES, run=command("extract_ivectors", "--device", "cpu", "{}/extractor",
-       "{}/data", "{}/ivector"))  # fmt: skip
+@stage("extract_ivectors", run=command("extract_ivectors", "--device", "cpu", "{}/extractor", "{}/data", "{}/ivector"),
+       unit="utterances", sizes=FEW_SIZES)  # fmt: skip
 def make_ivector_extraction(folder: Path, size: int) -> None:
     """Eight Gaussians, 16 dimensions."""
     training = folder / "training"

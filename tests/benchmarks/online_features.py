@@ -6,7 +6,6 @@ Waves are FLAC of noise, written to a temporary folder; one process, one thread,
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
+from measure import Table, parser, report
 
 from spk.data.ark import FeatureReader
 from spk.data.augmentation import Addition, Augmentation, read_noise
@@ -38,10 +38,7 @@ def seconds_of(action: Callable[[], object], times: int = 3) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in (("utterances", 200), ("seconds", 8), ("crops", 100)):
-        parser.add_argument(f"--{name}", type=int, default=default)
-    options = parser.parse_args()
+    options = parser(__doc__, rounds=3, utterances=200, seconds=8, crops=100).parse_args()
     torch.set_num_threads(1)
     random = np.random.default_rng(0)
     front_end = FRONT_ENDS.build("features", "fbank40")
@@ -70,14 +67,20 @@ def main() -> None:
             "features of these crops": lambda: make(crops),
         }
         taken = {name: seconds_of(action) for name, action in rows.items()}
+        table = Table(
+            f"Crops of 2 s of {options.seconds} s of FLAC while training, one thread",
+            ["what", "crops a second", "time over that of crops of arks"],
+        )
         for name, seconds in taken.items():
-            ratio = seconds / taken["crops of arks"]
-            print(f"{name:24} {options.crops / seconds:10.0f} crops/s {ratio:8.1f} times the arks' time")
+            table.add(name, options.crops / seconds, seconds / taken["crops of arks"])
+        parts = Table("A noise of 240 s, of which 2 s are used", ["way", "ms", "ratio of the part's speed to it"])
         recording = Path(folder) / "long.wav"
         soundfile.write(recording, 0.1 * random.standard_normal(240 * 16000), 16000)
         part = seconds_of(lambda: read_noise(str(recording), 120.0, 2 * 16000, 16000))
         all_of_it = seconds_of(lambda: soundfile.read(recording, dtype="float32"))
-        print(f"2 s of a noise of 240 s by its part: {all_of_it / part:.0f} times as fast as reading it whole")
+        parts.add("the part read", 1000 * part, None)
+        parts.add("read whole", 1000 * all_of_it, all_of_it / part)
+    report(options, table, parts)
 
 
 if __name__ == "__main__":

@@ -8,13 +8,13 @@ Frames a second, by turns; drawn models and frames; the ways are compared for eq
 
 from __future__ import annotations
 
-import argparse
 import math
 import statistics
 import time
 from collections.abc import Callable
 
 import torch
+from measure import Table, parser, report
 from torch import Tensor
 
 from spk.ivector.diagonal_gmm import DiagonalGmm
@@ -74,12 +74,7 @@ def rate(num_frames: int, function: Callable[[], object]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--num-gauss", type=int, default=2048)
-    parser.add_argument("--dim", type=int, default=72)
-    parser.add_argument("--num-frames", type=int, default=20_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
+    options = parser(__doc__, rounds=3, num_gauss=2048, dim=72, num_frames=20_000).parse_args()
     gmm, frames = draw(options.num_gauss, options.dim, options.num_frames)
     diagonal, whitening, all_gaussians = gmm.diagonal(), gmm.whitening.float(), AllGaussians(gmm)
 
@@ -87,7 +82,6 @@ def main() -> None:
     mine = frame_posteriors(diagonal, gmm, few)
     of_all = all_gaussians(few).gather(1, mine.index).softmax(dim=1)
     looped = loop_over_frames(diagonal, gmm, whitening, fewer)
-    print(f"{options.num_gauss} Gaussians x {options.dim}, {len(frames)} frames, {torch.get_num_threads()} threads")
     print(
         f"largest difference of the posteriors: {(mine.value - prune(of_all, 0.025)).abs().max():.1e} from all "
         f"Gaussians' ones, {(mine.value[: len(fewer)] - looped).abs().max():.1e} from the loop"
@@ -100,9 +94,14 @@ def main() -> None:
         )
         for _ in range(options.rounds)
     ]
+    table = Table(
+        f"Posteriors of {options.num_gauss} Gaussians x {options.dim}: {len(frames)} frames",
+        ["way", "frames a second", "ratio of spk's speed to it"],
+    )
     for what, column in zip(("spk", "all Gaussians", "loop over frames"), zip(*rates, strict=True), strict=True):
         ratio = statistics.median(mine / other for other, (mine, *_) in zip(column, rates, strict=True))
-        print(f"{what:18s} {statistics.median(column):9.0f} frames a second; spk is {ratio:5.1f} times as fast")
+        table.add(what, statistics.median(column), None if what == "spk" else ratio)
+    report(options, table)
 
 
 if __name__ == "__main__":

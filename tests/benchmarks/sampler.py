@@ -1,17 +1,17 @@
 """Seconds and memory to plan a training epoch of VoxCeleb2's size: 1.1 M utterances of 6,000 speakers.
 
 Usage: python3 tests/benchmarks/sampler.py
-Prints one line for each way of making batches, and the ratio to a plain shuffle of the utterances; then how often ten
-epochs use each utterance of corpora with about as many speakers and utterances as VoxCeleb1 and 2.
+A row for each way of making batches, and the ratio to a plain shuffle of the utterances; then how often ten epochs use
+each utterance of corpora with about as many speakers and utterances as VoxCeleb1 and 2.
 """
 
 from __future__ import annotations
 
 import itertools
-import resource
 import time
 
 import numpy as np
+from measure import Table, parser, report
 
 from spk.data.sampler import SpeakerSampler
 
@@ -19,6 +19,11 @@ UTTERANCES, SPEAKERS = 1_100_000, 6_000
 
 
 def main() -> None:
+    options = parser(__doc__, rounds=1).parse_args()
+    table = Table(
+        f"Plan of an epoch: {UTTERANCES:,} utterances of {SPEAKERS:,} speakers",
+        ["batch", "speakers", "utterances each", "at most of a speaker", "batches", "seconds", "times a shuffle"],
+    )
     random = np.random.default_rng(0)
     speakers = np.sort(np.concatenate([np.arange(SPEAKERS), random.integers(0, SPEAKERS, UTTERANCES - SPEAKERS)]))
     began = time.perf_counter()
@@ -35,14 +40,11 @@ def main() -> None:
         next(sampler)
         seconds = time.perf_counter() - began
         batches = sampler.batches_per_epoch
-        print(
-            f"batch {size} = {size // per_speaker} x {per_speaker}, at most {most} a speaker: {batches} batches, "
-            f"{seconds:.2f} s, {seconds / shuffle:.0f} times a shuffle"
-        )
+        table.add(size, size // per_speaker, per_speaker, most, batches, seconds, seconds / shuffle)
     for corpus, counts in corpora().items():
         for per_speaker, most in itertools.product((1, 2, 5), (None, 100)):
             print_uses(corpus, counts, per_speaker, most)
-    print(f"largest memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
+    report(options, table)
 
 
 def corpora() -> dict[str, np.ndarray]:

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.distributed as dist
+from measure import Table, report
 
 from spk.collectives import ALONE, Group
 from spk.data.sampler import Batch
@@ -121,15 +122,18 @@ def main() -> None:
     parser.add_argument("--optimizer", choices=list(KEPT), default="sgd")
     parser.add_argument("--ways", default=",".join(WAYS))
     parser.add_argument("--plan", action="store_true")
+    parser.add_argument("--json", default="", help="write the table there, too")
     options = parser.parse_args()
     if options.plan:
         print_plan(options)
         return
-    print(
-        f"{options.loss}, {options.speakers} speakers, {options.dim} dimensions, batch {options.batch}, "
-        f"{options.optimizer}, share drawn {options.share:g}, {options.steps} steps"
-    )
-    first: tuple[float, float] | None = None
+    table = Table(
+        f"A step of {options.loss} over {options.speakers:,} speakers: {options.dim} dimensions, "
+        f"batch {options.batch}, {options.optimizer}, share drawn {options.share:g}",
+        ["way", "processes", "seconds", "CPU seconds", "peak GiB a process", "reckoned GiB", "loss",
+         "ratio of time to the first way"],
+    )  # fmt: skip
+    first: float | None = None
     for way in options.ways.split(","):
         size = WAYS[way][0]
         with tempfile.TemporaryDirectory() as folder:
@@ -139,14 +143,11 @@ def main() -> None:
                 seconds, cpu_seconds, peaks, values = zip(*(rank.result() for rank in ranks), strict=True)
         share = options.share if WAYS[way][2] else None
         expected = reckoned(options.speakers / size, options.dim, options.batch, KEPT[options.optimizer], share)
-        first = first or (max(seconds), max(cpu_seconds))
-        print(
-            f"{way:18}{size:2d} process{'es,' if size > 1 else ',  '}"
-            f"{max(seconds):7.2f} s a step ({max(seconds) / first[0]:4.2f} of the first), "
-            f"{max(cpu_seconds):6.2f} s of CPU ({max(cpu_seconds) / first[1]:4.2f}); "
-            f"peak {max(peaks) / GIB:5.2f} GiB, reckoned {expected / GIB:5.2f}; loss {values[0]:.5f}",
-            flush=True,
-        )
+        ratio = None if first is None else first / max(seconds)
+        first = first or max(seconds)
+        peak, reckoned_gib = max(peaks) / GIB, expected / GIB
+        table.add(way, size, max(seconds), max(cpu_seconds), peak, reckoned_gib, values[0], ratio)
+    report(options, table)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,219 @@
+"""Put the tables that the benchmarks wrote into docs/performance.md, and draw its plots.
+
+Usage: python3 tests/benchmarks/report.py [--page FILE] FOLDER
+FOLDER holds NAME.json of every benchmark (tests/benchmarks/run_all.sh FOLDER). Between the lines of the page
+    <!-- begin NAME --> ... <!-- end NAME -->                   all tables of NAME.json
+    <!-- begin NAME: TITLE --> ... <!-- end NAME: TITLE -->     those whose titles begin so
+come the tables with their command, commit and machine; the text around them stays. What FOLDER does not have stays as
+it is and is named. The plots are ratios.png, growth_time.png and growth_memory.png in the folder that has the page's
+name without .md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from measure import ROOT, Table, line, shown
+
+PLACE = re.compile(r"(?P<begin><!-- begin (?P<what>[^>]+?) -->\n).*?(?P<end><!-- end (?P=what) -->)", re.DOTALL)
+FEWEST_POINTS = 3  # for a straight line through them
+LINES_OF_PANEL = 8
+HEIGHT_OF_BAR = 0.22  # inches
+VOXCELEB2_UTTERANCES = 1_092_009
+Results = dict[str, dict[str, Any]]
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--page", type=Path, default=ROOT / "docs" / "performance.md", help="(%(default)s)")
+    options.add_argument("folder", type=Path)
+    options = options.parse_args()
+    results = read_results(options.folder)
+    text, missing, unused = fill(options.page.read_text(), results)
+    plots = options.page.with_suffix("")
+    plots.mkdir(exist_ok=True)
+    draw_ratios(results, plots / "ratios.png")
+    if "growth" in results:
+        points = table_of(results["growth"], "Points")
+        draw_growth(points, plots / "growth_time.png", "cpu_seconds", "processor time, s")
+        draw_growth(points, plots / "growth_memory.png", "peak_mb", "memory above what was in use before, MB")
+    options.page.write_text(text)
+    for what, named in (("not in the folder, left as it was", missing), ("has no place on the page", unused)):
+        for name in named:
+            print(f"report: {name}: {what}", file=sys.stderr)
+
+
+def read_results(folder: Path) -> Results:
+    """{benchmark: the content of its file}; SystemExit for a file that is none of a benchmark's."""
+    results = {}
+    for path in sorted(folder.glob("*.json")):
+        try:
+            content = json.loads(path.read_text())
+            content["tables"] = [Table(**table) for table in content["tables"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise SystemExit(f"report: {path}: is no file of --json ({error}); run that benchmark again") from None
+        results[path.stem] = content
+    if not results:
+        raise SystemExit(f"report: {folder}: has no *.json; tests/benchmarks/run_all.sh {folder} makes them")
+    return results
+
+
+def fill(page: str, results: Results) -> tuple[str, list[str], list[str]]:
+    """(the page with the results, the places for which there are none, the results without a place)."""
+    missing, used = [], set()
+
+    def replaced(place: re.Match[str]) -> str:
+        name, _, title = place["what"].partition(": ")
+        content = results.get(name)
+        tables = [table for table in content["tables"] if table.title.startswith(title)] if content else []
+        if not tables:
+            missing.append(place["what"])
+            return place[0]
+        used.add(name)
+        blocks = [f"**{table.title}**\n\n{markdown(table)}\n" for table in tables]
+        return "\n".join([f"{place['begin']}", *blocks, f"{source_of(content)}\n", place["end"]])
+
+    text = PLACE.sub(replaced, page)
+    return text, missing, sorted(results.keys() - used)
+
+
+def markdown(table: Table) -> str:
+    """Only the table of what `print(table)` shows; bars in cells do not end them."""
+    rows = [[value.replace("|", "\\|") if isinstance(value, str) else value for value in row] for row in table.rows]
+    lines = str(Table("", table.columns, rows)).splitlines()[2:]
+    is_number = [all(not isinstance(row[column], str) for row in rows) for column in range(len(table.columns))]
+    rule = "|".join("-" * (len(cell) - right) + ":" * right
+                    for cell, right in zip(lines[1].strip("|").split("|"), is_number, strict=True))  # fmt: skip
+    return "\n".join([lines[0], f"|{rule}|", *lines[2:]])
+
+
+def source_of(content: Mapping[str, Any]) -> str:
+    """One line: command, commit and machine."""
+    machine = content["machine"]
+    parts = [f"{machine['processor']}, {machine['cores']} cores, load {machine['load']}", f"torch {machine['torch']}"]
+    if "gpu" in machine:
+        parts.append(machine["gpu"])
+    return f"`{content['command']}`, commit {content['commit']}, {', '.join(parts)}."
+
+
+def table_of(content: Mapping[str, Any], title: str) -> list[dict[str, Any]]:
+    """The rows of the table of this title, by column."""
+    tables = [table for table in content["tables"] if table.title == title]
+    return [dict(zip(table.columns, row, strict=True)) for table in tables for row in table.rows]
+
+
+def ratios(results: Results) -> list[tuple[str, str, float]]:
+    """(benchmark, what is compared, ratio) of every number in a column called ratio, or ratio and more words.
+
+    What is compared is said by the words before it in its row; our own row, of ratio 1, is no comparison.
+    """
+    found = []
+    for name, content in results.items():
+        for table in content["tables"]:
+            columns = [place for place, column in enumerate(table.columns) if re.match(r"ratio\b", column)]
+            for row in table.rows:
+                words = [shown(value) for value in row[: columns[0]] if isinstance(value, str)] if columns else []
+                for place in columns:
+                    rest = table.columns[place].removeprefix("ratio").strip(" :,")
+                    if isinstance(row[place], int | float) and row[place] != 1:
+                        found.append((name, ", ".join([*words, rest] if rest else words), float(row[place])))
+    return found
+
+
+def draw_ratios(results: Results, path: Path) -> None:
+    """A bar for each ratio, on a logarithmic axis from 1, those of a benchmark together."""
+    plt = pyplot()
+    found = ratios(results)
+    if not found:
+        return
+    names = list(dict.fromkeys(name for name, _, _ in found))
+    figure, axes = plt.subplots(figsize=(9, 1.2 + HEIGHT_OF_BAR * (len(found) + len(names))))
+    position, ticks, labels = 0.0, [], []
+    for name in names:
+        axes.text(0.01, position, name, transform=axes.get_yaxis_transform(), va="center", fontsize=7, weight="bold")
+        position += 1
+        for _, what, ratio in (one for one in found if one[0] == name):
+            axes.barh(position, ratio - 1, left=1, color="tab:blue" if ratio >= 1 else "tab:red", height=0.7)
+            axes.annotate(shown(ratio), (ratio, position), xytext=(3 if ratio >= 1 else -3, 0), va="center",
+                          ha="left" if ratio >= 1 else "right", textcoords="offset points", fontsize=7)  # fmt: skip
+            ticks.append(position)
+            labels.append(what if len(what) <= 64 else what[:63] + "…")
+            position += 1
+    axes.set_xscale("log")
+    least, most = min(ratio for *_, ratio in found), max(ratio for *_, ratio in found)
+    axes.set_xlim(min(0.5, least / 2), most * 3)
+    axes.set_ylim(position, -1)
+    axes.axvline(1, color="black", linewidth=0.8)
+    axes.set_yticks(ticks, labels, fontsize=7)
+    axes.set_xlabel("speed of spk over that of the other way")
+    axes.grid(axis="x", which="major", alpha=0.3)
+    save(figure, path)
+
+
+def draw_growth(points: Sequence[Mapping[str, Any]], path: Path, column: str, label: str) -> None:
+    """Points in logarithmic axes, at most LINES_OF_PANEL stages a panel; of memory with lines to VoxCeleb2."""
+    plt = pyplot()
+    stages = list(dict.fromkeys(point["stage"] for point in points))
+    panels = []
+    for units in (["utterances"], ["trials", "speakers"]):
+        own = [one for one in stages if next(point for point in points if point["stage"] == one)["unit"] in units]
+        panels += [(units, own[first : first + LINES_OF_PANEL]) for first in range(0, len(own), LINES_OF_PANEL)]
+    columns = 2 if len(panels) > 1 else 1
+    rows = -(-len(panels) // columns)
+    figure, grid = plt.subplots(rows, columns, figsize=(5.5 * columns, 4.2 * rows), squeeze=False)
+    for axes in grid.flat[len(panels) :]:
+        axes.set_axis_off()
+    for axes, (units, own) in zip(grid.flat, panels, strict=False):
+        for number, stage in enumerate(own):
+            colour = f"C{number}"
+            drawn = sorted((point["size"], point[column]) for point in points if point["stage"] == stage)
+            measured = [(size, value) for size, value in drawn if value > 0]
+            large = {point["size"] for point in points if point["stage"] == stage and point["is_large"]}
+            fitted = [(size, value) for size, value in measured if size not in large]
+            axes.plot(*zip(*fitted, strict=True), "o-", color=colour, markersize=3, linewidth=1, label=stage)
+            for size, value in measured:
+                if size in large:
+                    axes.plot(size, value, "*", color=colour, markersize=9)
+            upper = [one for one in fitted if one[0] * 10 >= fitted[-1][0]]
+            if column == "peak_mb" and units == ["utterances"] and len(upper) >= FEWEST_POINTS:
+                at_zero, slope = line(*zip(*upper, strict=True))
+                ends = (upper[-1][0], VOXCELEB2_UTTERANCES)
+                values = [at_zero + slope * size for size in ends]
+                if min(values) > 0:
+                    axes.plot(ends, values, "--", color=colour, linewidth=0.8)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        if units == ["utterances"]:
+            axes.axvline(VOXCELEB2_UTTERANCES, color="grey", linewidth=0.8)
+            axes.text(VOXCELEB2_UTTERANCES, 0.02, "VoxCeleb2 ", transform=axes.get_xaxis_transform(), rotation=90,
+                      ha="right", va="bottom", fontsize=7, color="grey")  # fmt: skip
+        axes.set_xlabel(" or ".join(units))
+        axes.set_ylabel(label)
+        axes.legend(fontsize=7)
+        axes.grid(alpha=0.3)
+    save(figure, path)
+
+
+def pyplot():
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot
+
+    return matplotlib.pyplot
+
+
+def save(figure, path: Path) -> None:
+    figure.tight_layout()
+    figure.savefig(path, dpi=100, metadata={"Software": None})
+    pyplot().close(figure)
+
+
+if __name__ == "__main__":
+    main()
