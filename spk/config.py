@@ -59,7 +59,13 @@ class TrainConfig:
     # Features of the arks lie on the device that trains, as they are in the arks, and no process reads ahead. auto: on
     # CUDA, where they leave room for the network. Nothing of the result depends on it.
     resident: Literal["auto"] | bool = "auto"
-    compile: bool = False  # torch.compile
+    # torch.compile, and its modes: reduce-overhead replays CUDA graphs; max-autotune, too, and tries many kernels.
+    compile: Literal["reduce-overhead", "max-autotune"] | bool = False
+    # A batch goes through the network in so many parts, which takes the memory of one and a third more time. The loss
+    # is that of the whole batch, with all its negatives; batch norm's statistics are those of a part.
+    accumulate: Annotated[int, AT_LEAST_ONE] = 1
+    # Activations are computed again in the backward pass, block by block: less memory, more time, the same bits.
+    checkpoint_activations: bool = False
     shard_classifier: bool = (
         False  # of several processes, each holds the classification loss's weights of a part of the speakers
     )
@@ -73,6 +79,16 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.steps is None):
             raise InputError("train: set exactly one of train.epochs and train.steps")
+        if self.compile and self.checkpoint_activations:
+            raise InputError(
+                "train.checkpoint_activations: torch.compile chooses by itself what it computes again; set one of this "
+                "and train.compile to false, or train.accumulate for still less memory"
+            )
+        if isinstance(self.compile, str) and self.accumulate > 1:
+            raise InputError(
+                f"train.compile: {self.compile} replays graphs whose results the next part of train.accumulate "
+                "would overwrite; set train.compile to true"
+            )
 
 
 @dataclass

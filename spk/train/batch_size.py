@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from spk.config import SystemConfig
+from spk.data.share import Share
 from spk.errors import InputError
 from spk.losses import LOSSES
 from spk.losses.loss import Loss
@@ -24,7 +25,7 @@ from spk.nets.embedder import Embedder
 from spk.train import memory
 from spk.train.checkpoint import RandomState
 from spk.train.optimizers import OPTIMIZERS
-from spk.train.step import forward_backward, place
+from spk.train.step import TrainingStep, least_speakers, place
 
 log = logging.getLogger(__name__)
 # Of the memory that is free: the rest is for validation, batches read ahead, fragments and, on the CPU, other programs.
@@ -44,11 +45,12 @@ def find_batch_size(
     batch = config.batch
     usable = count_usable(labels, 1 if batch.reuse_utterances else batch.utterances_per_speaker)
     bound = min(usable, batch.num_speakers)
-    sizes = [count * batch.utterances_per_speaker for count in speaker_counts(bound)]
+    least = max(2, least_speakers(config))
+    sizes = [count * batch.utterances_per_speaker for count in speaker_counts(bound) if count >= least]
     if not sizes:
         raise InputError(
-            f"batch.size: auto: a batch needs 2 distinct speakers ({batch.utterances_per_speaker} utterances each), "
-            f"but {usable} can be used and batch.most is {batch.most}"
+            f"batch.size: auto: a batch needs {least} distinct speakers ({batch.utterances_per_speaker} utterances "
+            f"each), but {usable} can be used and batch.most is {batch.most}"
         )
     random = RandomState()
     before = random.state_dict()
@@ -119,7 +121,11 @@ class Trial:
         self.loss = copy.deepcopy(loss).to(device)
         self.parameters = [*self.embedder.parameters(), *self.loss.parameters()]
         self.optimizer = OPTIMIZERS.build("optimizer", config.optimizer, parameters=self.parameters)
-
+        self.embedder.network.recomputes = config.train.checkpoint_activations
+        share = Share(utterances_per_speaker=config.batch.utterances_per_speaker)
+        self.training_step = TrainingStep(
+            self.embedder, self.loss, config.train.precision, config.train.accumulate, share=share
+        )
         self.tried: list[int] = []  # crops, of each size that a step was made with
 
     def step(self, size: int) -> None:
@@ -131,7 +137,7 @@ class Trial:
             speakers = torch.arange(size // batch.utterances_per_speaker, device=self.device)
             labels = speakers.repeat_interleave(batch.utterances_per_speaker)
             self.optimizer.zero_grad(set_to_none=True)
-            forward_backward(self.embedder, self.loss, features, labels, self.config.train.precision)
+            self.training_step.forward_backward(features, labels)
             nn.utils.clip_grad_norm_(self.parameters, 1.0)
             self.optimizer.step()
 

@@ -24,18 +24,20 @@ def gradient_holders(parameters: Iterable[nn.Parameter], loss: Loss) -> tuple[li
     return alike, own
 
 
-def clip_gradients(parameters: Iterable[nn.Parameter], loss: Loss, limit: float) -> Tensor:
+def clip_gradients(parameters: Iterable[nn.Parameter], loss: Loss, limit: float | None) -> Tensor:
     """nn.utils.clip_grad_norm_ with the rows that other processes hold, and drawn rows, in the norm.
 
-    Returns the norm before clipping, the same on all processes.
+    Returns the norm before clipping, the same on all processes, on the device; a limit of None clips nothing.
     """
     alike, own = gradient_holders(parameters, loss)
-    if not own:
-        return nn.utils.clip_grad_norm_(alike, limit)
-    group = next(part.shard.group for part in classifiers(loss).values() if part.shard)
-    squares = [
-        nn.utils.get_total_norm([one.grad for one in some if one.grad is not None]) ** 2 for some in (alike, own)
-    ]
-    norm = (squares[0] + group.all_reduce_sum(squares[1])).sqrt()
-    nn.utils.clip_grads_with_norm_([*alike, *own], limit, norm)
+    norm = norm_of_gradients(alike)
+    if own:
+        group = next(part.shard.group for part in classifiers(loss).values() if part.shard)
+        norm = (norm**2 + group.all_reduce_sum(norm_of_gradients(own) ** 2)).sqrt()
+    if limit is not None:
+        nn.utils.clip_grads_with_norm_([*alike, *own], limit, norm)
     return norm
+
+
+def norm_of_gradients(holders: Iterable[Tensor]) -> Tensor:
+    return nn.utils.get_total_norm([one.grad for one in holders if one.grad is not None])

@@ -28,7 +28,8 @@ from spk.train.training_data import NOISE_FILES, training_files
 log = logging.getLogger(__name__)
 # What may change between a run and its resumption: it alters nothing of the result.
 FREE_TO_CHANGE = (
-    *("train.workers", "train.resident", "train.log_every", "train.save_every", "train.keep_checkpoints", "train.shard_classifier"),
+    *("train.workers", "train.resident", "train.checkpoint_activations", "train.shard_classifier"),
+    *("train.log_every", "train.save_every", "train.keep_checkpoints"),
     *("evaluation.crops", "evaluation.crop_frames"),
     *(
         "init_from",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import logging
 import math
 import time
@@ -39,12 +38,13 @@ from spk.train.checkpoint import RandomState, load_latest, load_step, save_check
 from spk.train.clipping import clip_gradients, gradient_holders
 from spk.train.crop_supply import open_crops
 from spk.train.logbook import Logbook
+from spk.train.looks import Looks
 from spk.train.optimizers import OPTIMIZERS
 from spk.train.parallel import StopSignal, add_up_gradients, copy_from_first, end_together, together
 from spk.train.partial_softmax import draw_speakers, optimizer_step
 from spk.train.schedules import SCHEDULES
 from spk.train.shard_files import common_state, is_sharded, load_rows, save_rows
-from spk.train.step import forward_backward, place
+from spk.train.step import TrainingStep, check_parts, compiled, place
 from spk.train.training_data import Utterances
 
 if TYPE_CHECKING:
@@ -101,6 +101,7 @@ class Trainer:
                 f"batch.size: {config.batch.size} leaves one crop to some of {group.size} processes, and batch norm "
                 "needs two; use fewer processes, a larger batch.size or train.sync_batch_norm true"
             )
+        check_parts(config, group.size)
         self.config = config
         self.exp_dir = exp_dir
         self.device = device
@@ -135,8 +136,17 @@ class Trainer:
             steps_per_epoch=self.steps_per_epoch,
         )
         self.random = RandomState()
-        # torch.compile keeps the module's own parameters, so what is saved does not depend on it.
-        self.forward = torch.compile(self.embedder) if config.train.compile else self.embedder
+        self.embedder.network.recomputes = config.train.checkpoint_activations
+        self.training_step = TrainingStep(
+            self.embedder,
+            self.loss,
+            config.train.precision,
+            config.train.accumulate,
+            group,
+            self.share,
+            compiled(self.embedder, config.train.compile),
+        )
+        self.looks = Looks(lazily=device.type == "cuda", group=group)
         self.when_resumed: Callable[[int], None] = lambda step: None  # called with the step where a run goes on
         self.step = 0
         self.best_eer, self.best_step = math.inf, 0
@@ -217,7 +227,10 @@ class Trainer:
                 while self.step < self.total_steps:
                     with self.out_of_memory_says_what_to_lower():
                         self.train_step(batches)
-                    self.after_step()
+                        if not self.is_time_to_look():
+                            continue
+                        self.look()
+                    self.after_look()
                     if self.group.any_rank(bool(stop)):
                         self.save()
                         raise Terminated(f"stopped at step {self.step}; start again to go on")
@@ -251,26 +264,18 @@ class Trainer:
         features = self.features_of(crops)
         labels = labels.to(self.device, non_blocking=True)
         self.optimizer.zero_grad(set_to_none=True)
-        forward = self.forward
-        if self.spec_augment is not None:
-            forward = functools.partial(forward, masked_NTF=self.draw_masks(batch, features))
+        masked = self.draw_masks(batch, features) if self.spec_augment is not None else None
         if self.config.train.partial_softmax < 1:
             draw_speakers(self.loss, batch, self.config.train.partial_softmax)
-        counts = self.share.counts(len(labels))
-        loss = forward_backward(forward, self.loss, features, labels, self.config.train.precision, self.group, counts)
+        loss = self.training_step.forward_backward(features, labels, masked)
         alike, _ = gradient_holders(self.loss.parameters(), self.loss)
         add_up_gradients(self.group, self.embedder.parameters(), alike)
-        limit = self.config.train.gradient_clip or math.inf
-        self.gradient_norm = clip_gradients(self.parameters, self.loss, limit)
-        loss_value = loss.item()
-        for what, value in (("loss", loss_value), ("gradient's norm", float(self.gradient_norm))):
-            if not math.isfinite(value):
-                self.stop_not_finite(what, value, batch)
+        norm = clip_gradients(self.parameters, self.loss, self.config.train.gradient_clip)
         optimizer_step(self.optimizer, self.loss)
         self.schedule.step()
         self.step += 1
         self.last_batch = batch
-        self.loss_sum, self.loss_count = self.loss_sum + loss_value, self.loss_count + 1
+        self.looks.add(self.step, loss, norm, batch)
 
     def draw_masks(self, batch: Batch, features: Tensor) -> Tensor:
         """bool [N, T, F] on the device: a function of the batch, so that a resumed run draws the same."""
@@ -280,19 +285,37 @@ class Trainer:
         in_time, in_frequency = (mask[rows].to(self.device, non_blocking=True) for mask in masked)
         return in_time | in_frequency
 
-    def after_step(self) -> None:
+    def is_time_to_look(self) -> bool:
+        """Before anything is logged, chosen or saved, and once a second; the same on all processes."""
+        train = self.config.train
+        is_used = self.is_time(train.log_every) or self.is_time(train.save_every) or self.is_time_to_validate()
+        return is_used or self.looks.is_due
+
+    def is_time(self, every: int) -> bool:
+        return self.step % every == 0 or self.step == self.total_steps
+
+    def is_time_to_validate(self) -> bool:
+        return self.validation is not None and self.is_time(self.config.validation.every)
+
+    def look(self) -> None:
+        """Take in what the steps since the last look came to. A loss or norm that is not finite ends the run."""
+        for values in self.looks.look():
+            for what, value in (("loss", values.loss), ("gradient's norm", values.gradient_norm)):
+                if not math.isfinite(value):
+                    self.stop_not_finite(what, value, values.step, values.batch)
+            self.loss_sum, self.loss_count = self.loss_sum + values.loss, self.loss_count + 1
+            self.gradient_norm = values.gradient_norm
+
+    def after_look(self) -> None:
         """Log, validate and save when it is time; the last step is always validated and saved."""
-        train, validation = self.config.train, self.config.validation
-        is_last = self.step == self.total_steps
         if self.logbook is not None:
             self.logbook.advance(self.step)
-            values = {}
-            if self.validation is not None and (self.step % validation.every == 0 or is_last):
-                values["validation_eer"] = self.validate()
-            if self.step % train.log_every == 0 or values or is_last:
+            values = {"validation_eer": self.validate()} if self.is_time_to_validate() else {}
+            if self.is_time(self.config.train.log_every) or values:
                 self.logbook.record(self.step, **self.logged_values(), **values)
-        if self.step % train.save_every == 0 or is_last:
+        if self.is_time(self.config.train.save_every):
             self.save()
+        self.looks.go_on()
 
     def curriculum_values(self) -> dict[str, float]:
         """The loss's scheduled values at this step."""
@@ -307,7 +330,7 @@ class Trainer:
             "epoch": self.step / self.steps_per_epoch,
             "loss": self.loss_sum / max(1, self.loss_count),
             "lr": self.optimizer.param_groups[0]["lr"],
-            "gradient_norm": float(self.gradient_norm),
+            "gradient_norm": self.gradient_norm,
             **self.curriculum_now,
             "crops_per_second": crops / max(1e-9, now - self.last_time),
         }
@@ -391,14 +414,14 @@ class Trainer:
                     "all" if share == 1 else f"{share:.3g}",
                 )
 
-    def stop_not_finite(self, what: str, value: float, batch: Batch) -> None:
+    def stop_not_finite(self, what: str, value: float, step: int, batch: Batch) -> None:
         """End all processes: sums over processes are alike on each."""
-        path = self.exp_dir / f"not_finite_step_{self.step + 1}.txt"
+        path = self.exp_dir / f"not_finite_step_{step}.txt"
         if self.group.rank == 0:
             with whole_file(path) as file:
                 file.writelines(f"{self.training.reader.utterances[index]}\n" for index in batch.utterances)
         error = InputError(
-            f"the {what} is {value} at step {self.step + 1}; the batch's utterances are in {path}; "
+            f"the {what} is {value} at step {step}; the batch's utterances are in {path}; "
             "lower optimizer.lr, set train.gradient_clip, or look at these utterances' features"
         )
         end_together(self.group, error)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-
 import pytest
 import torch
 from rank_processes import on_ranks
@@ -15,7 +13,7 @@ from spk.losses import LOSSES
 from spk.nets.embedder import build_embedder
 from spk.nets.sync_batch_norm import synchronize_batch_norms
 from spk.train.parallel import add_up_gradients
-from spk.train.step import forward_backward
+from spk.train.step import TrainingStep
 from spk.train.trainer import set_number
 
 NUM_SPEAKERS = 5  # of a batch: on 2 processes 2 and 3, on 3 processes 1, 2 and 2
@@ -38,7 +36,9 @@ def utterances_of(section: dict) -> int:
     return 2 if section["name"] in ("contrastive", "triplet") or section.get("second") else 3
 
 
-def gradients(group: Group, name: str, network: str = "xvector", sync: bool = True) -> dict[str, torch.Tensor]:
+def gradients(
+    group: Group, name: str, network: str = "xvector", sync: bool = True, parts: int = 1
+) -> dict[str, torch.Tensor]:
     """The loss, every parameter's gradient and every running statistic of a step on this process's share of a batch."""
     section, size = OBJECTIVES[name], utterances_of(OBJECTIVES[name])
     share = Share(group.rank, group.size, size)
@@ -54,8 +54,8 @@ def gradients(group: Group, name: str, network: str = "xvector", sync: bool = Tr
     features = torch.randn(len(labels), 20, 40, dtype=torch.float64) + torch.randn(9, 1, 40)[labels]
     masked = torch.rand(features.shape) < 0.1
     rows = share.rows(len(labels))
-    forward = functools.partial(embedder, masked_NTF=masked[rows])
-    value = forward_backward(forward, loss, features[rows], labels, "float32", group, share.counts(len(labels)))
+    step = TrainingStep(embedder, loss, "float32", parts, group, share)
+    value = step.forward_backward(features[rows], labels, masked[rows])
     add_up_gradients(group, embedder.parameters(), loss.parameters())
     found = {"loss": value.detach(), "torch's generator": torch.get_rng_state()}
     found |= {f"embedder.{key}": parameter.grad for key, parameter in embedder.named_parameters()}
@@ -68,6 +68,10 @@ CASES = [*((name, "xvector") for name in OBJECTIVES), ("softmax_angular_prototyp
 
 def all_gradients(group: Group) -> list[dict[str, torch.Tensor]]:
     return [*(gradients(group, *case) for case in CASES), gradients(group, "softmax", sync=False)]
+
+
+def in_parts(group: Group) -> list[dict[str, torch.Tensor]]:
+    return [gradients(group, *case, parts=2) for case in CASES]
 
 
 @pytest.fixture(scope="module")
@@ -86,3 +90,10 @@ def test_processes_have_the_loss_and_the_gradients_of_one_with_the_whole_batch(s
         # Batch statistics of each process's own share are others: the test would notice if they were not exchanged.
         own = alone[CASES.index(("softmax", "xvector"))]
         assert (unsynchronized["loss"] - own["loss"]).abs() > 1e-4
+
+
+def test_parts_of_a_batch_are_the_same_for_one_process_and_two(tmp_path):
+    for rank in on_ranks(in_parts, 2, tmp_path):
+        for case, whole, part in zip(CASES, in_parts(ALONE), rank, strict=True):
+            for name, expected in whole.items():
+                assert_close(part[name], expected, rtol=1e-8, atol=1e-10, msg=lambda text: f"{case} {name}: {text}")  # noqa: B023
