@@ -176,6 +176,8 @@ def draw_growth(points: Sequence[Mapping[str, Any]], path: Path, column: str, la
             measured = [(size, value) for size, value in drawn if value > 0]
             large = {point["size"] for point in points if point["stage"] == stage and point["is_large"]}
             fitted = [(size, value) for size, value in measured if size not in large]
+            if not fitted:
+                continue
             axes.plot(*zip(*fitted, strict=True), "o-", color=colour, markersize=3, linewidth=1, label=stage)
             for size, value in measured:
                 if size in large:
@@ -195,7 +197,8 @@ def draw_growth(points: Sequence[Mapping[str, Any]], path: Path, column: str, la
                       ha="right", va="bottom", fontsize=7, color="grey")  # fmt: skip
         axes.set_xlabel(" or ".join(units))
         axes.set_ylabel(label)
-        axes.legend(fontsize=7)
+        if axes.lines:
+            axes.legend(fontsize=7)
         axes.grid(alpha=0.3)
     save(figure, path)
 
