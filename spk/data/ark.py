@@ -94,8 +94,9 @@ class FeatureReader:
         self.ranges = np.zeros(count, np.float32)
         self._maps: dict[int, np.ndarray] = {}
         self._files: dict[int, BinaryIO] = {}  # of those whose bytes were asked for ahead
-        first = self._header(0)
-        self.dim, self.first_kind = first.columns, first.kind
+        self.reads_only_parts = False  # for who asks for them ahead: the system is to read nothing around them
+        self.first = self._header(0)
+        self.dim = self.first.columns
 
     @property
     def utterances(self) -> list[str]:
@@ -187,23 +188,27 @@ class FeatureReader:
     def will_need(self, indices: np.ndarray, starts: np.ndarray, length: int, num_frames: np.ndarray) -> None:
         """Let the system read what these crops [B] lie in, all at once, without waiting for it.
 
-        `num_frames` [B] as utt2num_frames has them: headers are not looked at. Where nothing can be read, it is said
-        by who reads.
+        `num_frames` [B] as utt2num_frames has them: headers are not looked at, and where they are not known yet, the
+        kind is supposed to be the first utterance's. Where nothing can be read, it is said by who reads.
         """
         if not hasattr(os, "posix_fadvise"):  # not Linux
             return
-        kinds = np.where(self.kinds[indices] > 0, self.kinds[indices], self.first_kind)
-        begins = self.scp.offsets[indices]
-        ends = begins + LONGEST_HEADER + record_bytes(kinds, num_frames, self.dim)
-        # Of a record whose rows lie one after another and whose header is read, no other rows.
+        is_known = self.kinds[indices] > 0
+        kinds = np.where(is_known, self.kinds[indices], self.first.kind)
+        offsets = self.scp.offsets[indices]
+        begins = np.where(is_known, self.starts[indices], offsets + self.first.size)
+        ends = begins + record_bytes(kinds, num_frames, self.dim)
         row_bytes = self.dim * ITEMSIZES[kinds]
-        is_part = (self.kinds[indices] > 0) & (kinds != Kind.CM) & (starts + length <= num_frames)
-        begins = np.where(is_part, self.starts[indices] + starts * row_bytes, begins)
+        is_part = (kinds != Kind.CM) & (starts + length <= num_frames)  # of CM, every column has a part of the crop
+        begins = np.where(is_part, begins + starts * row_bytes, begins)
         ends = np.where(is_part, begins + length * row_bytes, ends)
-        places = (self.scp.path_ids[indices], begins, ends - begins)
+        columns_of_places = (self.scp.path_ids[indices], begins, ends - begins, np.where(is_known, -1, offsets))
         with contextlib.suppress(OSError):
-            for path_id, begin, size in zip(*(column.tolist() for column in places), strict=True):
-                os.posix_fadvise(self._file(path_id).fileno(), begin, size, os.POSIX_FADV_WILLNEED)
+            for path_id, begin, size, offset in zip(*(column.tolist() for column in columns_of_places), strict=True):
+                file = self._file(path_id).fileno()
+                if offset >= 0:
+                    os.posix_fadvise(file, offset, LONGEST_HEADER, os.POSIX_FADV_WILLNEED)
+                os.posix_fadvise(file, begin, size, os.POSIX_FADV_WILLNEED)
 
     def _file(self, path_id: int) -> BinaryIO:
         if path_id not in self._files:
@@ -254,7 +259,7 @@ class FeatureReader:
         if path_id not in self._maps:
             if len(self._maps) >= MOST_MAPS:
                 self._maps.pop(next(iter(self._maps)))
-            self._maps[path_id] = map_file(self.scp.paths[path_id], self.scp.path)
+            self._maps[path_id] = map_file(self.scp.paths[path_id], self.scp.path, self.reads_only_parts)
         return self._maps[path_id]
 
 
@@ -268,15 +273,18 @@ def where(scp: Scp, index: int) -> str:
     return f"{scp.paths[scp.path_ids[index]]}:{scp.offsets[index]}: utterance {scp.utterances[index]!r}"
 
 
-def map_file(path: str, scp_path: str) -> np.ndarray:
-    """A file's bytes, uint8, mapped into memory."""
+def map_file(path: str, scp_path: str, only_parts: bool = False) -> np.ndarray:
+    """A file's bytes, uint8, mapped into memory. With `only_parts` the system reads no page that is not touched."""
     try:
         with Path(path).open("rb") as file:
             if os.fstat(file.fileno()).st_size == 0:
                 raise InputError(f"{path}: is empty; make it and {scp_path} again")
-            return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file, though {scp_path} points at it; make it again") from None
+    if only_parts and hasattr(mmap, "MADV_RANDOM"):
+        mapped.madvise(mmap.MADV_RANDOM)
+    return np.frombuffer(mapped, np.uint8)
 
 
 def read_header(ark: np.ndarray, offset: int, place: str) -> Header:

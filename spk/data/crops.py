@@ -68,6 +68,10 @@ class CropDataset(Dataset):
 class CodedCropDataset(CropDataset):
     """A CropDataset whose items have a list of CodedCrops for features: `decode_crops` makes these of them."""
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.reader.reads_only_parts = True
+
     def __getitem__(self, batch: Batch) -> tuple[Any, torch.Tensor, Batch] | InputError:
         self.will_need(batch)
         return super().__getitem__(batch)

@@ -60,7 +60,7 @@ class ResidentArks:
         owners = self._order[is_first]
         self._paths, self._begins = paths[is_first], begins[is_first]
         lengths = np.diff(self._begins, append=0)
-        expected = LONGEST_HEADER + record_bytes(self.reader.first_kind, frames[owners], self.reader.dim)
+        expected = LONGEST_HEADER + record_bytes(self.reader.first.kind, frames[owners], self.reader.dim)
         ends_by_next = np.zeros(len(owners), bool)
         ends_by_next[:-1] = (self._paths[1:] == self._paths[:-1]) & (lengths[:-1] <= expected[:-1] + GAP)
         last = np.flatnonzero(~ends_by_next)

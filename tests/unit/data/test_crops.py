@@ -103,24 +103,28 @@ def test_a_stream_asks_for_the_bytes_of_coming_batches_and_ends_its_threads(scp)
 
 
 @pytest.mark.parametrize("opened", [False, True], ids=["headers-unknown", "headers-known"])
-def test_what_is_asked_for_holds_the_crops(scp, opened, monkeypatch):
-    reader = FeatureReader(scp)
+@pytest.mark.parametrize("method", [2, 5, 3, 0])
+def test_what_is_asked_for_is_what_the_crops_lie_in(method, opened, tmp_path, monkeypatch):
+    records = {f"u{index}": encode_matrix(np.ones((count, 6)), method) for index, count in enumerate(NUM_FRAMES)}
+    reader = FeatureReader(write_ark(tmp_path / "y", records))
     if opened:
         reader.num_frames()
     asked = []
     monkeypatch.setattr("os.posix_fadvise", lambda fd, begin, size, advice: asked.append((begin, begin + size)))
-    indices, starts = np.arange(8), np.array([20, 0, 5, 60, 1, 6, 30, 0])
-    reader.will_need(indices, starts, CROP, NUM_FRAMES)
-    reader.num_frames()
-    widths = {"CM3": 6, "CM2": 12, "FM": 24}
-    for index, kind in enumerate(["CM", "CM3", "CM2", "FM"] * 2):
-        begin, end = reader.starts[index], reader.ends(np.array([index]))[0]
-        if opened and kind != "CM" and index != 1:
-            begin += starts[index] * widths[kind]
-            end = begin + CROP * widths[kind]
-            assert asked[index] == (begin, end)
-        if opened or kind == "CM":  # of other kinds the first utterance's is supposed until the header is read
-            assert asked[index][0] <= begin and end <= asked[index][1]
+    starts = np.array([20, 0, 5, 60, 1, 6, 30, 0])
+    reader.will_need(np.arange(8), starts, CROP, NUM_FRAMES)
+    monkeypatch.undo()
+    places, ends = reader.scp.offsets, reader.ends(np.arange(8))
+    if not opened:
+        assert asked[::2] == [(place, place + 22) for place in places]
+        del asked[::2]
+    width = {2: None, 5: 6, 3: 12, 0: 24}[method]
+    for index, place in enumerate(asked):
+        begin = reader.starts[index]
+        if width is None or index == 1:  # columns, each with a part of the crop; an utterance that begins again
+            assert place == (begin, ends[index])
+        else:
+            assert place == (begin + starts[index] * width, begin + (starts[index] + CROP) * width)
 
 
 def test_an_ark_that_is_gone_is_said_by_who_reads_it(scp):
