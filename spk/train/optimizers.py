@@ -1,9 +1,13 @@
-"""The optimisers that a config may name; torch keeps them."""
+"""The optimisers that a config may name; torch keeps them.
+
+On a GPU all parameters are moved by one kernel (`fused`). On the CPU they are moved one by one, as before there was
+such a kernel, which rounds otherwise. A checkpoint of one goes on with the other.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from torch import nn
@@ -21,7 +25,7 @@ def adam(
     weight_decay: Annotated[float, NOT_NEGATIVE] = 0.0,
 ) -> torch.optim.Optimizer:
     """Adam with torch's betas; `weight_decay` is the L2 term added to the gradient."""
-    return torch.optim.Adam(parameters, lr=lr, weight_decay=weight_decay)
+    return on_device(torch.optim.Adam, parameters, lr=lr, weight_decay=weight_decay)
 
 
 @OPTIMIZERS.register("sgd")
@@ -33,4 +37,20 @@ def sgd(
     nesterov: bool = False,
 ) -> torch.optim.Optimizer:
     """Stochastic gradient descent with momentum."""
-    return torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov)
+    options = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov}
+    return on_device(torch.optim.SGD, parameters, **options)
+
+
+def on_device(
+    kind: type[torch.optim.Optimizer], parameters: Iterable[nn.Parameter], **options: float | bool
+) -> torch.optim.Optimizer:
+    """Fused where all parameters are on a GPU, whatever a checkpoint's optimiser was."""
+    parameters = list(parameters)
+    fused = all(parameter.is_cuda for parameter in parameters) or None
+    optimizer = kind(parameters, fused=fused, **options)
+
+    def keep_fused(_: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+        return {**state, "param_groups": [{**group, "fused": fused} for group in state["param_groups"]]}
+
+    optimizer.register_load_state_dict_pre_hook(keep_fused)
+    return optimizer
