@@ -1,60 +1,122 @@
-"""Score files: 'enroll test score' a line, at full precision, so that a score read back is the score written."""
+"""Score files: 'enroll test score' a line at full precision, or a binary file with the same; read back as written.
+
+The binary form is numpy's .npz, which np.load reads: `names`, the bytes of all distinct names with a newline between
+them, `pairs` [N, 2] int32, each line's enrolled and tested name, and `values` [N] float32 or float64.
+"""
 
 from __future__ import annotations
 
 import os
+import zipfile
 from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spk.data.columns import read_columns
 from spk.data.files import whole_file
-from spk.data.trials import Pairs, Trials, distinct_names, three_fields
+from spk.data.trials import Pairs, Trials
 from spk.errors import InputError
 
-LINES_PER_WRITE = 1 << 16
+# Few enough that a block's lines stay in the processor's cache.
+LINES_PER_WRITE = 1 << 12
 NUM_LISTED = 5
+FIRST_BYTES_OF_BINARY = b"PK\3\4"  # an .npz is a zip file
 
 
 @dataclass(frozen=True)
 class Scores(Pairs):
-    """`values` [N] float64: higher favours the same speaker."""
+    """`values` [N]: higher favours the same speaker; float64, or float32 where a binary file has that."""
 
-    values: NDArray[np.float64]
+    values: NDArray[np.floating]
 
 
-def write_scores(path: str | os.PathLike[str], pairs: Pairs, values: NDArray[np.floating]) -> None:
-    """Write one line per pair, in the order of `pairs`; float32 values [N] with 9 digits, float64 with 17."""
-    line = b"%b %b %.9g\n" if values.dtype == np.float32 else b"%b %b %.17g\n"
+def write_scores(
+    path: str | os.PathLike[str], pairs: Pairs, values: NDArray[np.floating], binary: bool = False
+) -> None:
+    """Write the pairs in their order with their values [N], as text with 9 digits for float32, 17 for float64."""
     names = [name.encode("utf-8", "surrogateescape") for name in pairs.utterances]
     with whole_file(path, "wb") as file:
-        for start in range(0, len(pairs), LINES_PER_WRITE):
-            block = slice(start, start + LINES_PER_WRITE)
-            fields = [b""] * (3 * len(values[block]))
-            fields[0::3] = map(names.__getitem__, pairs.enroll[block].tolist())
-            fields[1::3] = map(names.__getitem__, pairs.test[block].tolist())
-            fields[2::3] = values[block].tolist()
-            file.write(line * len(values[block]) % tuple(fields))
+        if binary:
+            write_binary(file, names, pairs, values)
+        else:
+            write_text(file, names, pairs, values)
+
+
+def write_binary(file: IO[bytes], names: list[bytes], pairs: Pairs, values: NDArray[np.floating]) -> None:
+    """Needs values in float32 or float64, and fewer than 2^31 names."""
+    columns = np.empty((len(pairs), 2), "<i4")
+    columns[:, 0], columns[:, 1] = pairs.enroll, pairs.test
+    dtype = "<f4" if values.dtype == np.float32 else "<f8"
+    np.savez(file, names=np.frombuffer(b"\n".join(names), np.uint8), pairs=columns, values=values.astype(dtype))
+
+
+def write_text(file: IO[bytes], names: list[bytes], pairs: Pairs, values: NDArray[np.floating]) -> None:
+    """Names and the form of a number are joined to lines, and a block's numbers put in at once."""
+    escaped = [name.replace(b"%", b"%%") for name in names]
+    form = b" %.9g\n" if values.dtype == np.float32 else b" %.17g\n"
+    left, right = [name + b" " for name in escaped], [name + form for name in escaped]
+    for start in range(0, len(pairs), LINES_PER_WRITE):
+        block = slice(start, start + LINES_PER_WRITE)
+        parts = [b""] * (2 * len(values[block]))
+        parts[0::2] = map(left.__getitem__, pairs.enroll[block].tolist())
+        parts[1::2] = map(right.__getitem__, pairs.test[block].tolist())
+        file.write(b"".join(parts) % tuple(values[block].tolist()))
 
 
 def read_scores(path: str | os.PathLike[str]) -> Scores:
-    """Read 'enroll test score' lines.
+    """Read a score file of either form.
 
-    Raises: InputError `path:line: ...` for a line that has not three fields or a score that is no number or NaN.
+    Raises: InputError `path:line: ...` for a line that has not three fields or a score that is no number or NaN, and
+    for a binary file that is damaged.
     """
-    tokens = three_fields(path)
-    texts = tokens[2::3]
-    del tokens[2::3]
+    return read_binary(path) if is_binary(path) else read_text(path)
+
+
+def is_binary(path: str | os.PathLike[str]) -> bool:
+    """Whether a score file is of the binary form, by its first bytes. Raises: InputError for a missing file."""
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(len(FIRST_BYTES_OF_BINARY)) == FIRST_BYTES_OF_BINARY
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run the stage that makes it first") from None
+
+
+def read_binary(path: str | os.PathLike[str]) -> Scores:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            names, pairs, values = (arrays[name] for name in ("names", "pairs", "values"))
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: is damaged, or no score file ({error}); make it again") from None
+    utterances = names.tobytes().decode("utf-8", "surrogateescape").split("\n")
+    shapes_fit = names.dtype == np.uint8 and values.ndim == 1 and len(values) > 0 and pairs.shape == (len(values), 2)
+    kinds_fit = pairs.dtype == np.int32 and values.dtype in (np.float32, np.float64)
+    if not (shapes_fit and kinds_fit and 0 <= pairs.min() and pairs.max() < len(utterances)):
+        raise InputError(f"{path}: its names, pairs and values do not fit each other; make it again")
+    refuse_nan(path, values)
+    enroll, test = (np.ascontiguousarray(pairs[:, side], np.int64) for side in (0, 1))
+    return Scores(utterances, enroll, test, values)
+
+
+def read_text(path: str | os.PathLike[str]) -> Scores:
+    columns = read_columns(path, 3)
+    texts = columns.fields(2)
     try:
         values = np.fromiter(map(float, texts), np.float64, len(texts))
     except ValueError:
         line = next(line for line, text in enumerate(texts) if not is_number(text))
         score = texts[line].decode("utf-8", "replace")
         raise InputError(f"{path}:{line + 1}: score {score!r} is not a number; a line is 'enroll test score'") from None
+    refuse_nan(path, values)
+    utterances, (enroll, test) = columns.distinct(0, 1)
+    return Scores(utterances, enroll, test, values)
+
+
+def refuse_nan(path: object, values: NDArray[np.floating]) -> None:
     if np.isnan(values).any():
         raise InputError(f"{path}:{np.argmax(np.isnan(values)) + 1}: the score is NaN")
-    utterances, index = distinct_names(tokens)
-    return Scores(utterances, index[0::2], index[1::2], values)
 
 
 def is_number(text: bytes) -> bool:

@@ -20,15 +20,16 @@ from numpy.typing import NDArray
 
 from spk.data.audio import OVERSHOOT
 from spk.data.checksums import md5_sums
+from spk.data.columns import read_columns
 from spk.data.data_dir import first_names
 from spk.data.speaker_folders import DataSet, check_order
 from spk.data.table_rules import seconds
-from spk.data.trials import Trials, distinct_names, refuse_contradictions, three_fields
+from spk.data.trials import Trials, flags, refuse_contradictions
 from spk.errors import InputError
 
 PARTS = ("dev", "eval")
 CONDITIONS = ("core-core", "core-multi", "assist-core", "assist-multi")
-LABELS = {b"tgt": 1, b"imp": 0}
+LABELS = {"tgt": True, "imp": False}
 META_COLUMNS = 8  # path speaker gender microphone session begin end speakers; behind these, words with blanks
 WHOLE = (0.0, -1.0)  # begin and end of a whole file, as in `segments`
 
@@ -246,16 +247,10 @@ def read_enrolment(part: Part, name: str) -> dict[str, list[Piece]]:
 
 def read_key(path: Path) -> Trials:
     """Trials of models and files. InputError with file and line."""
-    tokens = three_fields(path)
-    labels = tokens[2::3]
-    del tokens[2::3]
-    values = np.array([LABELS.get(label, -1) for label in labels], np.int8)
-    if (values < 0).any():
-        line = int(np.argmin(values))
-        label = labels[line].decode("utf-8", "replace")
-        raise InputError(f"{path}:{line + 1}: label {label!r} is not known; a line is 'model file tgt|imp'")
-    names, index = distinct_names(tokens)
-    trials = Trials(names, index[0::2], index[1::2], values == 1)
+    columns = read_columns(path, 3)
+    is_target = flags(path, columns, 2, LABELS, "a line is 'model file tgt|imp'")
+    names, (enroll, test) = columns.distinct(0, 1)
+    trials = Trials(names, enroll, test, is_target)
     for file in np.unique(trials.test).tolist():
         if not is_within(names[file]):
             check_path(f"{path}:{np.argmax(trials.test == file) + 1}", names[file])

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import codecs
 import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import repeat
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spk.data.columns import Columns, read_columns
 from spk.data.files import whole_file
 from spk.errors import InputError
 
@@ -57,25 +56,25 @@ def read_trials(path: str | os.PathLike[str]) -> Trials:
 
     Raises: InputError `path:line: ...` for a line that has not three fields or an unknown label.
     """
-    tokens = three_fields(path)
-    if tokens[0] in (b"0", b"1") and tokens[2] not in (b"target", b"nontarget"):
-        first, positive, negative = 0, b"1", b"0"
-    else:
-        first, positive, negative = 2, b"target", b"nontarget"
-    labels = tokens[first::3]
-    del tokens[first::3]
-    values = np.fromiter(map({positive: 1, negative: 0}.get, labels, repeat(-1)), np.int8, len(labels))
-    if (values < 0).any():
-        line = int(np.argmin(values))
-        label = labels[line].decode("utf-8", "replace")
-        raise InputError(
-            f"{path}:{line + 1}: label {label!r} is not known; lines are 'enroll test target|nontarget', or all "
-            "'1|0 enroll test'"
-        )
-    utterances, index = distinct_names(tokens)
-    trials = Trials(utterances, index[0::2], index[1::2], values == 1)
+    columns = read_columns(path, 3)
+    first_line = [columns.fields_of_line(0)[place] for place in (0, 2)]
+    is_voxceleb = first_line[0] in ("0", "1") and first_line[1] not in ("target", "nontarget")
+    place, form = (0, {"1": True, "0": False}) if is_voxceleb else (2, {"target": True, "nontarget": False})
+    is_target = flags(path, columns, place, form, "lines are 'enroll test target|nontarget', or all '1|0 enroll test'")
+    utterances, (enroll, test) = columns.distinct(*(other for other in range(3) if other != place))
+    trials = Trials(utterances, enroll, test, is_target)
     refuse_contradictions(path, trials)
     return trials
+
+
+def flags(path: object, columns: Columns, place: int, form: Mapping[str, bool], lines: str) -> NDArray[np.bool_]:
+    """[N] what the labels of a column mean. Raises: InputError `path:line: ...` for one that `form` does not know."""
+    labels, (index,) = columns.distinct(place)
+    for number, label in enumerate(labels):
+        if label not in form:
+            shown = label.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+            raise InputError(f"{path}:{np.argmax(index == number) + 1}: label {shown!r} is not known; {lines}")
+    return np.array([form[label] for label in labels])[index]
 
 
 def read_pairs(path: str | os.PathLike[str]) -> Pairs:
@@ -85,8 +84,8 @@ def read_pairs(path: str | os.PathLike[str]) -> Pairs:
     """
     if not Path(path).is_file() or num_fields_of_first_line(path) != 2:
         return read_trials(path)
-    utterances, index = distinct_names(fields(path, 2))
-    return Pairs(utterances, index[0::2], index[1::2])
+    utterances, (enroll, test) = read_columns(path, 2).distinct(0, 1)
+    return Pairs(utterances, enroll, test)
 
 
 def num_fields_of_first_line(path: str | os.PathLike[str]) -> int:
@@ -167,50 +166,3 @@ def trial_speakers(
             f"{names[test[line]]!r}; {contradicting.size} trials contradict the speakers"
         )
     return enroll, test, list(indices)
-
-
-def three_fields(path: str | os.PathLike[str]) -> list[bytes]:
-    """`fields` of a file that has three on every line."""
-    return fields(path, 3)
-
-
-def fields(path: str | os.PathLike[str], number: int) -> list[bytes]:
-    """The fields of a file that has `number` on every line, one line after the other: with 3, line i has 3i to 3i+2.
-
-    Raises: InputError for a missing or empty file and `path:line: ...` for a line of fewer or more fields.
-    """
-    try:
-        text = Path(path).read_bytes().removeprefix(codecs.BOM_UTF8)  # Windows programs begin a file with that mark
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; run the stage that makes it first") from None
-    tokens = text.split()
-    if not tokens:
-        raise InputError(f"{path}: empty; it needs at least one line of {number} fields")
-    if not text.endswith(b"\n"):
-        text += b"\n"
-    if has_plain_lines(text, len(tokens), number):
-        return tokens
-    # Tabs, runs of blanks or carriage returns, or a faulty line: count the fields line by line.
-    for row, line in enumerate(text.split(b"\n")[:-1], start=1):
-        if len(line.split()) != number:
-            raise InputError(f"{path}:{row}: {len(line.split())} fields instead of {number}")
-    return tokens
-
-
-def has_plain_lines(text: bytes, num_tokens: int, number: int) -> bool:
-    """Whether every line is `number` fields with one blank between them and nothing around them."""
-    characters = np.frombuffer(text, np.uint8)
-    separators = np.flatnonzero(characters <= ord(" "))
-    if len(separators) != num_tokens or num_tokens % number or separators[0] == 0 or (np.diff(separators) < 2).any():
-        return False
-    wanted = np.frombuffer(b" " * (number - 1) + b"\n", np.uint8)
-    return bool((characters[separators].reshape(-1, number) == wanted).all())
-
-
-def distinct_names(tokens: list[bytes]) -> tuple[list[str], NDArray[np.int64]]:
-    """The distinct names in order of first appearance, and for each token its index [len(tokens)] among them."""
-    indices = dict.fromkeys(tokens)
-    indices = dict(zip(indices, range(len(indices)), strict=True))
-    return b"\n".join(indices).decode("utf-8", "surrogateescape").split("\n"), np.fromiter(
-        map(indices.__getitem__, tokens), np.int64, len(tokens)
-    )

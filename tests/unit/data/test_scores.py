@@ -22,17 +22,18 @@ def write(tmp_path):
     return write_file
 
 
+@pytest.mark.parametrize("binary", [False, True])
 @given(
-    st.sampled_from(["f4", "f8"]).flatmap(
+    values=st.sampled_from(["f4", "f8"]).flatmap(
         lambda kind: st.lists(st.floats(width=int(kind[1]) * 8, allow_nan=False), min_size=1, max_size=9).map(
             lambda values: np.array(values, kind)
         )
     )
 )
-def test_a_score_read_back_is_the_score_written(tmp_path_factory, values):
+def test_a_score_read_back_is_the_score_written(tmp_path_factory, binary, values):
     path = tmp_path_factory.mktemp("scores") / "scores"
-    pairs = Pairs(["é", "b"], np.arange(len(values)) % 2, np.zeros(len(values), np.int64))
-    write_scores(path, pairs, values)
+    pairs = Pairs(["é%d", "b"], np.arange(len(values)) % 2, np.zeros(len(values), np.int64))
+    write_scores(path, pairs, values, binary)
     scores = read_scores(path)
     assert scores.values.astype(values.dtype).tobytes() == values.tobytes()
     assert [scores.names(line) for line in range(len(values))] == [pairs.names(line) for line in range(len(values))]
@@ -45,6 +46,46 @@ def test_many_lines_are_written_in_parts(tmp_path, monkeypatch):
     write_scores(tmp_path / "parts", pairs, np.arange(5) / 3)
     assert (tmp_path / "parts").read_bytes() == (tmp_path / "whole").read_bytes()
     assert (tmp_path / "whole").read_text().splitlines()[1] == "b c 0.33333333333333331"
+
+
+PAIRS = Pairs(["a", "b", "c"], np.array([0, 1, 2]), np.array([1, 2, 0]))
+
+
+def test_numpy_reads_a_binary_file_by_itself(tmp_path):
+    write_scores(tmp_path / "scores", PAIRS, np.float32([0.5, 1 / 3, -2]), binary=True)
+    arrays = np.load(tmp_path / "scores")
+    assert arrays["names"].tobytes() == b"a\nb\nc"
+    assert arrays["pairs"].tolist() == [[0, 1], [1, 2], [2, 0]] and arrays["values"].dtype == np.float32
+
+
+@pytest.mark.parametrize("length", [4, 30, 200, -1])
+def test_a_binary_file_that_was_cut_off_is_refused(tmp_path, length):
+    write_scores(tmp_path / "whole", PAIRS, np.zeros(3), binary=True)
+    (tmp_path / "scores").write_bytes((tmp_path / "whole").read_bytes()[:length])
+    with pytest.raises(InputError, match=r"scores: is damaged, or no score file \("):
+        read_scores(tmp_path / "scores")
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"values": np.array([1.0, np.nan, 2.0])}, "scores:2: the score is NaN"),
+        ({"values": np.zeros(2)}, "do not fit each other"),
+        ({"values": np.zeros(3, int)}, "do not fit each other"),
+        ({"pairs": np.full((3, 2), 3, np.int32)}, "do not fit each other"),
+        ({"pairs": np.zeros((3, 2), np.int64)}, "do not fit each other"),
+        ({"pairs": np.zeros((0, 2), np.int32), "values": np.zeros(0)}, "do not fit each other"),
+        ({"names": np.array(["a", "b", object()])}, "is damaged, or no score file"),
+        ({"values": None}, "is damaged, or no score file"),
+    ],
+)
+def test_arrays_that_are_no_scores_are_refused(tmp_path, changed, message):
+    arrays = {"names": np.frombuffer(b"a\nb", np.uint8), "pairs": np.zeros((3, 2), np.int32), "values": np.zeros(3)}
+    arrays = {name: array for name, array in (arrays | changed).items() if array is not None}
+    with (tmp_path / "scores").open("wb") as file:
+        np.savez(file, **arrays)
+    with pytest.raises(InputError, match=message):
+        read_scores(tmp_path / "scores")
 
 
 @pytest.mark.parametrize(
