@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import eigh
 
 from spk.errors import InputError
 
@@ -36,6 +35,8 @@ class Plda:
 
         B is a sum of squares, so a negative eigenvalue is rounding, and becomes 0.
         """
+        from scipy.linalg import eigh  # slow to import, and only training needs it
+
         psi, directions = eigh(between, within)  # B v = psi W v with v' W v = 1
         return cls(mean, np.ascontiguousarray(directions.T[::-1]), np.maximum(psi[::-1], 0.0))
 
@@ -66,9 +67,12 @@ class Plda:
             )
         z = (vectors - self.mean) @ self.transform.T
         if normalize_length:
-            counts = np.broadcast_to(num_utterances, z.shape[:1])
-            variance = 1.0 if simple else self.psi + 1 / counts[:, None]
-            lengths = np.sqrt((z**2 / variance).sum(axis=1) / self.dim)
+            counts = np.unique(num_utterances)
+            # One row of weights for each number of utterances, of which there are few.
+            weights = 1 / (np.ones((1, self.dim)) if simple else self.psi + 1 / counts[:, None])
+            squares = np.square(z) @ weights.T
+            place = np.searchsorted(counts, num_utterances) if len(weights) > 1 else 0
+            lengths = np.sqrt(squares[np.arange(len(z)), place] / self.dim)
             z /= np.where(lengths > 0, lengths, 1.0)[:, None]
         return z
 

@@ -19,7 +19,8 @@ from spk.backend.plda_files import read_plda
 from spk.backend.registry import BACKENDS, PAIRS_PER_BLOCK, blocks_of_rows
 from spk.errors import InputError
 
-VALUES_PER_BLOCK = 1 << 18
+# A block and what is worked out of it stay in the processor's cache at this size.
+VALUES_PER_BLOCK = 1 << 16
 
 
 @BACKENDS.register("plda")
@@ -31,6 +32,7 @@ class PldaScoring:
         p(t | e) = N(g e, v)    g = n psi / (n psi + 1),  v = 1 + psi / (n psi + 1)        p(t) = N(0, u),  u = 1 + psi
         score = sum [ -log(v / u) - g^2 e^2 / v ] / 2  +  sum (g e / v) t  +  sum (1 / u - 1 / v) t^2 / 2
     where the first sum is of the enrolled side alone, the second a dot product and the last of n and the test alone.
+    With n = 1 both sides are alike, g^2 / v = 1 / v - 1 / u: an utterance that enrols and is tested is projected once.
     All in float64. The model is trained on embeddings of a finished network (steps/train_plda), so that a system which
     is to be evaluated by it is validated by cosine while it trains.
     """
@@ -71,6 +73,12 @@ class PldaScoring:
         test_index: NDArray[np.int64],
         num_utterances: NDArray[np.int64] | None = None,
     ) -> NDArray[np.float64]:
+        if num_utterances is None and enroll is test:
+            table, terms = self.either_side(test)
+            scores = dot_products(table, table, enroll_index, test_index)
+            scores += terms[enroll_index]
+            scores += terms[test_index]
+            return scores
         counts = utterance_counts(enroll, num_utterances)
         directions, offsets = self.enroll(enroll, counts)
         tests = self.test(test)
@@ -110,6 +118,22 @@ class PldaScoring:
             else:
                 scores += np.stack(list(terms_of.values()))[place]
             yield scores
+
+    def either_side(self, vectors: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Of utterances [U, D] that stand alone on either side: rows [U, D] and terms [U].
+
+        The score of two utterances is the dot product of their rows and the sum of their terms.
+        """
+        psi = self.plda.psi
+        gain, variance = predictive(psi, 1)
+        weights, scale = 0.5 * (1 / (1 + psi) - 1 / variance), np.sqrt(gain / variance)
+        offset = -0.25 * np.log(variance / (1 + psi)).sum()  # half of the score's constant
+        table, terms = np.empty(vectors.shape), np.empty(len(vectors))
+        for rows in blocks_of_rows(*vectors.shape, VALUES_PER_BLOCK):
+            projected = self.project(vectors[rows], np.ones(1, np.int64))
+            terms[rows] = np.square(projected) @ weights + offset
+            np.multiply(projected, scale, out=table[rows])
+        return table, terms
 
     def enroll(
         self, vectors: NDArray[np.floating], counts: NDArray[np.int64]
