@@ -8,7 +8,6 @@ All audio is made here, in a temporary folder.
 
 from __future__ import annotations
 
-import argparse
 import logging
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from measure import Table, parser, report
 
 from spk.bin.make_feats import open_front_end
 from spk.data.augmentation import Addition, Augmentation, augment, read_noise
@@ -42,7 +42,7 @@ def seconds_of(work: Callable[[], object], times: int = 1) -> float:
     return (time.perf_counter() - begin) / times
 
 
-def compare_processes(folder: Path, num_utterances: int) -> None:
+def compare_processes(folder: Path, num_utterances: int) -> Table:
     random = np.random.default_rng(0)
     noise, room = str(folder / "noise.wav"), str(folder / "room.wav")
     soundfile.write(noise, 0.1 * random.normal(size=20 * RATE), RATE)
@@ -53,7 +53,7 @@ def compare_processes(folder: Path, num_utterances: int) -> None:
         soundfile.write(path, 0.1 * random.normal(size=8 * RATE), RATE)
         plan = Augmentation(rir=room) if number % 2 else Augmentation(additions=(Addition(noise, 3.0, 10.0),))
         clean[path], augmented[path] = Source(path), Source(path, augmentation=plan.to_json())
-    front_end = open_front_end({"name": "fbank40"})
+    front_end = open_front_end({"name": "fbank40"}, None)
 
     def features(sources: dict[str, Source], name: str) -> None:
         made_from = describe(sources, {"name": "fbank40"}, 1, str(folder))
@@ -68,37 +68,39 @@ def compare_processes(folder: Path, num_utterances: int) -> None:
     alone, planned, piped = (seconds_of(work) for work in (
         lambda: features(clean, "clean"), lambda: features(augmented, "augmented"), processes
     ))  # fmt: skip
-    print(f"{num_utterances} utterances of 8 s, milliseconds each, one process on one core:")
-    for name, seconds in (
-        ("features of clean speech", alone),
-        ("features that follow a plan", planned),
-        ("of this, augmentation", planned - alone),
-        ("a process for each file, before any features", piped),
+    table = Table(
+        f"Augmented features of {num_utterances} utterances of 8 s, one core",
+        ["way", "ms an utterance", "ratio of the plan's speed to it"],
+    )
+    for name, seconds, ratio in (
+        ("features of clean speech", alone, None),
+        ("features that follow a plan", planned, None),
+        ("a process for each file, then features", piped + alone, (piped + alone) / planned),
     ):
-        print(f"  {name:45s} {1000 * seconds / num_utterances:8.1f}")
-    print(f"  a process for each file, then features, takes {(piped + alone) / planned:.1f} times as long as the plan")
+        table.add(name, 1000 * seconds / num_utterances, ratio)
+    return table
 
 
-def compare_reading(folder: Path) -> None:
+def compare_reading(folder: Path) -> Table:
+    table = Table(
+        "4 s out of the middle of a noise of 300 s", ["file", "ms", "ms decoded whole", "ratio to decoding it whole"]
+    )
     samples = 0.1 * np.random.default_rng(0).normal(size=300 * RATE)
     for suffix in ("wav", "flac"):
         path = str(folder / f"long.{suffix}")
         soundfile.write(path, samples, RATE)
         part = seconds_of(lambda path=path: read_noise(path, 150.0, 4 * RATE, RATE), 20)
         whole = seconds_of(lambda path=path: soundfile.read(path, dtype="float32")[0][150 * RATE : 154 * RATE], 5)
-        print(
-            f"4 s of 300 s, {suffix}: {1000 * part:.2f} ms, all decoded {1000 * whole:.1f} ms: {whole / part:.0f} times"
-        )
+        table.add(suffix, 1000 * part, 1000 * whole, whole / part)
+    return table
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--utterances", type=int, default=60)
-    options = parser.parse_args()
+    options = parser(__doc__, rounds=1, utterances=60).parse_args()
     logging.disable()
     with tempfile.TemporaryDirectory() as folder:
-        compare_processes(Path(folder), options.utterances)
-        compare_reading(Path(folder))
+        tables = compare_processes(Path(folder), options.utterances), compare_reading(Path(folder))
+    report(options, *tables)
 
 
 if __name__ == "__main__":
