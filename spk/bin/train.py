@@ -233,7 +233,7 @@ def pick_device(name: str):
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("no CUDA device is available here to train on; --ngpu 0 (--device cpu) is the CPU")
+        raise InputError("no CUDA device is available here; --ngpu 0 (--device cpu) is the CPU")
     # With its number: the allocator's settings take no device without one.
     return torch.device("cuda", torch.cuda.current_device()) if name == "cuda" else torch.device("cpu")
 

@@ -8,7 +8,7 @@ import hashlib
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,6 +21,7 @@ from spk.data.audio import AudioError, is_pipe, read_audio
 from spk.data.augmentation import Augmentation, augment
 from spk.data.data_dir import read_table, write_table
 from spk.data.files import whole_file
+from spk.data.read_ahead import read_ahead
 from spk.data.resumable_ark import Entry, ResumableArk, read_journal
 from spk.errors import InputError
 
@@ -33,9 +34,10 @@ class Analysis(Protocol):
 
     sample_rate: int
     min_samples: int
+    samples_at_once: int  # waves of so many samples in all, or the one that exceeds it, are given to it together
 
-    def __call__(self, samples: np.ndarray) -> np.ndarray:
-        """float32 [samples] -> float32 [T, F]."""
+    def __call__(self, waves: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """float32 [samples] each -> float32 [T, F] each."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,13 @@ def read_places(data_dir: Path, *, allow_pipes: bool) -> dict[str, Source]:
     return sources
 
 
-def describe(sources: Mapping[str, Source], section: Mapping[str, Any], compression: int, data_dir: str) -> Entry:
-    """What decides the bytes of a share's ark: a share whose description is the same can be carried on."""
+def describe(
+    sources: Mapping[str, Source], section: Mapping[str, Any], compression: int, data_dir: str, device: str = ""
+) -> Entry:
+    """What decides the bytes of a share's ark: a share whose description is the same can be carried on.
+
+    `device`: the name of what is not a CPU.
+    """
     digest = hashlib.sha256()
     for utterance, source in sources.items():
         augmented = f" {source.augmentation}" if source.augmentation else ""
@@ -106,7 +113,23 @@ def describe(sources: Mapping[str, Source], section: Mapping[str, Any], compress
         "compression": compression,
         "audio": digest.hexdigest(),
         "data": os.path.realpath(data_dir),
+        **({"device": device} if device else {}),
     }
+
+
+@dataclass
+class Utterance:
+    """An utterance on its way into the ark, and what the journal says of it; without samples when it is rejected."""
+
+    name: str
+    source: Source
+    samples: np.ndarray | None
+    said: dict[str, Any]
+    features: np.ndarray | None = None
+
+    def reject(self, error: AudioError) -> None:
+        self.samples = self.features = None
+        self.said = {"rejected": error.reason, "path": error.entry, "file": file_state(error.entry)}
 
 
 def make_share(
@@ -116,10 +139,12 @@ def make_share(
     open_front_end: Callable[[], Analysis],
     *,
     allow_pipes: bool,
+    threads: int = 1,
 ) -> None:
     """Write PREFIX.ark, and PREFIX.journal that says of each utterance its frames and samples, or why it was rejected.
 
-    Carries on what an earlier run left. The front end is built only when there is something to do.
+    Carries on what an earlier run left. The front end is built only when there is something to do. Audio is read by
+    `threads` while it works.
     """
     with ResumableArk(prefix, made_from, list(sources), keep=still_rejected) as ark:
         if ark.done:
@@ -127,20 +152,30 @@ def make_share(
         if not ark.finished:
             analysis = open_front_end()
             progress = Progress(len(sources), len(ark.done))
-            for utterance in ark.missing():
-                record, said = make_record(sources[utterance], analysis, made_from["compression"], allow_pipes)
-                ark.append(utterance, record, **said)
-                progress.update(said.get("seconds", 0.0))
+
+            def read(name: str) -> Utterance:
+                return read_utterance(name, sources[name], analysis, allow_pipes)
+
+            def encode(utterance: Utterance) -> tuple[Utterance, bytes | None]:
+                return utterance, encoded(utterance, made_from["compression"])
+
+            utterances = analysed(read_ahead(read, ark.missing(), ahead=2 * threads - 1, threads=threads), analysis)
+            if threads == 1:
+                records = map(encode, utterances)
+            else:  # for a front end on a device, which leaves this to be waited for
+                records = read_ahead(encode, utterances, ahead=threads, threads=threads)
+            for utterance, record in records:
+                ark.append(utterance.name, record, **utterance.said)
+                progress.update(utterance.said.get("seconds", 0.0))
         ark.finish()
         log.info(
             "%s: %d utterances, %d rejected", ark.ark, len(sources), sum("rejected" in entry for entry in ark.done)
         )
 
 
-def make_record(
-    source: Source, analysis: Analysis, compression: int, allow_pipes: bool
-) -> tuple[bytes | None, dict[str, Any]]:
-    """The record of one utterance and what the journal says of it; no record, and the reason, when it is rejected."""
+def read_utterance(name: str, source: Source, analysis: Analysis, allow_pipes: bool) -> Utterance:
+    """With its samples at the wanted rate, augmented; or rejected."""
+    utterance = Utterance(name, source, None, {})
     try:
         audio = read_audio(
             source.entry,
@@ -154,17 +189,52 @@ def make_record(
             samples = augment(samples, analysis.sample_rate, Augmentation.from_json(source.augmentation))
         if len(samples) < analysis.min_samples:
             raise AudioError(source.entry, f"too short: {len(samples)} samples at its new speed")
-        features = analysis(samples)
-        if not np.isfinite(features).all():
-            raise AudioError(source.entry, "its features are not finite")
     except AudioError as error:
-        return None, {"rejected": error.reason, "path": error.entry, "file": file_state(error.entry)}
-    said = {"frames": len(features), "seconds": round(len(samples) / analysis.sample_rate, 6)}
+        utterance.reject(error)
+        return utterance
+    utterance.samples = samples
     if audio.file_rate != analysis.sample_rate:
-        said["resampled_from"] = audio.file_rate
+        utterance.said["resampled_from"] = audio.file_rate
     if audio.file_channels > 1:
-        said["channels"] = audio.file_channels
-    return encode_matrix(features, compression), said
+        utterance.said["channels"] = audio.file_channels
+    return utterance
+
+
+def analysed(utterances: Iterable[Utterance], analysis: Analysis) -> Iterator[Utterance]:
+    """The utterances, in order, with features for samples; as many at once as the analysis takes."""
+    for group in groups(utterances, analysis.samples_at_once):
+        with_samples = [utterance for utterance in group if utterance.samples is not None]
+        if with_samples:
+            features = analysis([utterance.samples for utterance in with_samples])
+            for utterance, own in zip(with_samples, features, strict=True):
+                seconds = round(len(utterance.samples) / analysis.sample_rate, 6)
+                utterance.features, utterance.samples = own, None
+                utterance.said = {"frames": len(own), "seconds": seconds} | utterance.said
+        yield from group
+
+
+def groups(utterances: Iterable[Utterance], samples_at_once: int) -> Iterator[list[Utterance]]:
+    """Neighbours, until they have so many samples together."""
+    group: list[Utterance] = []
+    num_samples = 0
+    for utterance in utterances:
+        group.append(utterance)
+        num_samples += len(utterance.samples) if utterance.samples is not None else 0
+        if num_samples >= samples_at_once:
+            yield group
+            group, num_samples = [], 0
+    yield group
+
+
+def encoded(utterance: Utterance, compression: int) -> bytes | None:
+    """Its record; None when it is, or is now, rejected."""
+    if utterance.features is not None and not np.isfinite(utterance.features).all():
+        utterance.reject(AudioError(utterance.source.entry, "its features are not finite"))
+    if utterance.features is None:
+        return None
+    record = encode_matrix(utterance.features, compression)
+    utterance.features = None
+    return record
 
 
 def file_state(entry: str) -> list[int] | None:
@@ -210,8 +280,10 @@ def join_shares(data_dir: str | os.PathLike[str], prefixes: Iterable[str], *, ma
     resampled: collections.Counter[int] = collections.Counter()
     mixed_down = 0
     made_from: Entry = {}
+    devices: set[str] = set()
     for prefix in prefixes:
         made_from, entries = read_journal(prefix)
+        devices.add(made_from.get("device", "the CPU"))
         ark, begin = f"{Path(prefix).absolute()}.ark", 0
         for entry in entries:
             utterance = entry["utterance"]
@@ -226,6 +298,8 @@ def join_shares(data_dir: str | os.PathLike[str], prefixes: Iterable[str], *, ma
             if "resampled_from" in entry:
                 resampled[entry["resampled_from"]] += 1
             mixed_down += "channels" in entry
+    if len(devices) > 1:
+        log.warning("features were made on %s: they may differ in their last bits", " and ".join(sorted(devices)))
     total = len(scp) + len(rejected)
     check_coverage(data_dir, total)
     list_rejected(data_dir / "rejected.tsv", rejected)
@@ -248,7 +322,8 @@ def join_shares(data_dir: str | os.PathLike[str], prefixes: Iterable[str], *, ma
     write_table(data_dir / "utt2num_frames", num_frames)
     write_table(data_dir / "utt2dur", durations)
     with whole_file(data_dir / "feats.yaml") as file:
-        file.write("# The front end that made feats.scp.\n")
+        where = f", on {' and '.join(sorted(devices))}" if devices != {"the CPU"} else ""
+        file.write(f"# The front end that made feats.scp{where}.\n")
         yaml.safe_dump(made_from["features"], file, sort_keys=False)
     write_table(data_dir / "feats.scp", scp)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 FRAMES_AT_A_TIME = 2048  # bounds the memory that a long recording takes; does not change a value
 FRAMES_IN_CACHE = 128  # transformed together on a CPU: what they are turned into, step by step, stays in its cache
@@ -21,6 +22,7 @@ class FrontEnd(nn.Module, abc.ABC):
     compression: the Kaldi method that arks of these features should use: 8 bits would ruin linear magnitudes.
     Frame t is made of the `length` samples from `begin` + t * `shift` on. Samples before the wave's first and after its
     last are those of the wave reflected; `repeats_ends`: its first and last sample are in the reflection, too.
+    `place_matters`: what is made of a frame depends on how many were before it.
     """
 
     dim: int
@@ -31,6 +33,7 @@ class FrontEnd(nn.Module, abc.ABC):
     shift: int
     begin: int = 0
     repeats_ends: bool = False
+    place_matters: bool = False
 
     @abc.abstractmethod
     def num_frames(self, num_samples: int) -> int:
@@ -57,6 +60,10 @@ class FrontEnd(nn.Module, abc.ABC):
 
     def forward(self, waves: Tensor) -> Tensor:
         """float32 [N, samples] in ±1, all of one length -> float32 [N, T, dim]. ValueError for too few samples."""
+        return self.of_stretches(self.stretches(waves))
+
+    def stretches(self, waves: Tensor) -> Tensor:
+        """[N, samples] -> [N, (T - 1) * shift + length], the samples that their frames are made of."""
         num_samples = waves.shape[-1]
         if num_samples < self.min_samples:
             raise ValueError(f"{num_samples} samples are too few; one frame takes {self.min_samples}")
@@ -65,8 +72,23 @@ class FrontEnd(nn.Module, abc.ABC):
             waves[:, self.reflected(torch.arange(*outside, device=waves.device), num_samples)]
             for outside in ((min(begin, 0), 0), (num_samples, max(end, num_samples)))
         )
-        inside = waves[:, max(begin, 0) : min(end, num_samples)]
-        return self.of_stretches(torch.cat([before, inside, after], dim=1))
+        return torch.cat([before, waves[:, max(begin, 0) : min(end, num_samples)], after], dim=1)
+
+    def of_waves(self, waves: Sequence[Tensor]) -> list[Tensor]:
+        """float32 [samples] in ±1, of any lengths -> float32 [T, dim] each, worked out together on this module's device.
+
+        As forward makes them within float32 rounding: a matrix product of other sizes may round otherwise.
+        """
+        device = next(self.buffers()).device
+        if self.place_matters:
+            return [self(wave[None].to(device))[0] for wave in waves]
+        stretches = [self.stretches(wave[None])[0] for wave in waves]
+        # One wave of all: each begins a whole number of shifts after the last. Frames that reach into the next are cut.
+        shifts = [-(-len(stretch) // self.shift) for stretch in stretches]
+        joined = torch.cat([F.pad(x, (0, n * self.shift - len(x))) for x, n in zip(stretches, shifts, strict=True)])
+        frames = F.pad(joined, (0, self.length)).to(device, non_blocking=True)
+        parts = self.of_stretches(frames[None])[0][: sum(shifts)].split(shifts)
+        return [part[: self.num_frames(len(wave))] for part, wave in zip(parts, waves, strict=True)]
 
     def of_stretches(self, stretches_NS: Tensor) -> Tensor:
         """float32 [N, (T - 1) * shift + length] in ±1 -> float32 [N, T, dim]: the frames that lie in them."""

@@ -81,6 +81,7 @@ class KaldiFrontEnd(FrontEnd):
         self.dither, self.preemphasis_coefficient = dither, preemphasis_coefficient
         self.remove_dc_offset, self.snip_edges = remove_dc_offset, snip_edges
         self.raw_energy, self.energy_floor = raw_energy, energy_floor
+        self.place_matters = dither > 0
         self.begin = 0 if snip_edges else self.shift // 2 - self.length // 2
         self.min_samples = self.length if snip_edges else max(1, self.shift - self.shift // 2)
         self.register_buffer("window", kaldi_window(window_type, self.length, blackman_coeff), persistent=False)

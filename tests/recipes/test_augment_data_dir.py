@@ -344,10 +344,10 @@ def test_features_are_those_of_the_augmented_samples(source, tmp_path, shell):
     class Samples:
         """A front end that changes nothing."""
 
-        sample_rate, min_samples = 16000, 1
+        sample_rate, min_samples, samples_at_once = 16000, 1, 0
 
-        def __call__(self, samples: np.ndarray) -> np.ndarray:
-            return samples[:, None]
+        def __call__(self, waves: list[np.ndarray]) -> list[np.ndarray]:
+            return [samples[:, None] for samples in waves]
 
     new = tmp_path / "new"
     sources = read_sources(new, allow_pipes=False)

@@ -14,6 +14,7 @@ import kaldiio
 import numpy as np
 import pytest
 import soundfile
+import torch
 import yaml
 
 CONF = Path(__file__).parents[2] / "egs" / "voxceleb" / "conf"
@@ -212,6 +213,8 @@ def test_bad_recordings_are_listed_each_with_its_reason(shell, tmp_path):
         ("--compress 9", "--compress: '9' is no method"),
         ("--max-rejected x", "--max-rejected takes a percentage, not 'x'"),
         ("--allow-pipes maybe", "takes true or false"),
+        ("--ngpu 2", "--ngpu takes 0 or 1, not '2'"),
+        ("--num-threads none", "--num-threads takes a number of at least 1, not 'none'"),
     ],
 )
 def test_bad_options_are_named_and_nothing_is_begun(options, message, shell, tmp_path):
@@ -222,6 +225,14 @@ def test_bad_options_are_named_and_nothing_is_begun(options, message, shell, tmp
     assert failed.returncode != 0 and "Traceback" not in failed.stderr
     assert message.rpartition("|")[2] in failed.stderr
     assert not (data / "feats.scp").exists() and not (data / "log").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_said(shell, tmp_path):
+    make_data_dir(tmp_path / "data", 2)
+    failed = shell("make_feats --nj 1 --ngpu 1 data")
+    assert failed.returncode != 0 and "Traceback" not in failed.stderr
+    assert "no CUDA device is available here; --ngpu 0" in failed.stderr
 
 
 def test_commands_in_wav_scp_run_only_when_allowed(shell, tmp_path):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -22,10 +24,15 @@ class Means:
 
     sample_rate = 16000
     min_samples = 100
+    samples_at_once = 0
 
-    def __call__(self, samples: np.ndarray) -> np.ndarray:
-        frames = samples[: len(samples) // 100 * 100].reshape(-1, 100).mean(axis=1)
-        return np.stack([frames, np.arange(len(frames))], axis=1).astype(np.float32)
+    def __call__(self, waves: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return [means(samples) for samples in waves]
+
+
+def means(samples: np.ndarray) -> np.ndarray:
+    frames = samples[: len(samples) // 100 * 100].reshape(-1, 100).mean(axis=1)
+    return np.stack([frames, np.arange(len(frames))], axis=1).astype(np.float32)
 
 
 def make_data_dir(folder: Path, waves: dict[str, np.ndarray], rate: int = 16000) -> Path:
@@ -64,7 +71,7 @@ def test_shares_join_into_sorted_tables_that_the_reader_reads(waves, tmp_path):
     assert not (data / "rejected.tsv").exists()
     reader = FeatureReader(data / "feats.scp")
     for index, name in enumerate(sorted(waves)):
-        expected = Means()(soundfile.read(data / f"{name}.wav", dtype="float32")[0])
+        expected = means(soundfile.read(data / f"{name}.wav", dtype="float32")[0])
         np.testing.assert_array_equal(reader.whole(index), expected)
     assert all(Path(place.rpartition(":")[0]).is_absolute() for place in read_table(data / "feats.scp").values())
 
@@ -173,3 +180,48 @@ def test_shares_of_an_earlier_run_with_more_jobs_are_removed(waves, tmp_path):
     remove_shares_after(tmp_path / "f", 2)
     there = sorted(path.name for path in tmp_path.glob("f.*"))
     assert there == ["f.1.ark", "f.1.journal", "f.2.ark", "f.2.journal", "f.x.journal"]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_several_utterances_at_a_time_in_threads_are_each_their_own_in_order(threads, waves, tmp_path):
+    class Several(Means):
+        samples_at_once = 4000
+        calls: ClassVar[list[int]] = []
+
+        def __call__(self, waves: Sequence[np.ndarray]) -> list[np.ndarray]:
+            self.calls.append(len(waves))
+            return super().__call__(waves)
+
+    data = make_data_dir(tmp_path / "data", waves)
+    make(data, tmp_path / "f.1")
+    sources = read_sources(data, allow_pipes=False)
+    (data / "s2.wav").write_bytes(b"RIFF")  # rejected in the middle of a group
+    for prefix, front_end in (("one", Means), ("several", Several)):
+        made_from = describe(sources, SECTION, 0, str(data))
+        make_share(sources, tmp_path / prefix, made_from, front_end, allow_pipes=False, threads=threads)
+    # Samples: 1000, 1160, none, 1480, 1640, 1800, 1960.
+    assert Several.calls == [4, 2]
+    for suffix in ("ark", "journal"):
+        assert (tmp_path / f"one.{suffix}").read_bytes() == (tmp_path / f"several.{suffix}").read_bytes()
+
+
+def test_what_one_device_made_is_not_carried_on_by_another_and_shares_of_two_are_said(waves, tmp_path, caplog):
+    data = make_data_dir(tmp_path / "data", waves)
+    sources = read_sources(data, allow_pipes=False)
+    names = list(sources)
+    for number, device in enumerate(["", "GPU of one kind"]):
+        part = {name: sources[name] for name in names[number::2]}
+        on_cpu = describe(part, SECTION, 0, str(data))
+        made_from = describe(part, SECTION, 0, str(data), device)
+        assert (made_from == on_cpu) == (device == "")
+        make_share(part, tmp_path / f"f.{number}", made_from, Means, allow_pipes=False)
+    with caplog.at_level(logging.WARNING):
+        join_shares(data, [tmp_path / "f.0", tmp_path / "f.1"], max_rejected=1)
+    assert "made on GPU of one kind and the CPU" in caplog.text
+    first_line = "# The front end that made feats.scp, on GPU of one kind and the CPU.\n"
+    assert (data / "feats.yaml").read_text().startswith(first_line)
+    part = {name: sources[name] for name in names[1::2]}
+    make_share(part, tmp_path / "f.1", describe(part, SECTION, 0, str(data)), Means, allow_pipes=False)  # begun anew
+    caplog.clear()
+    join_shares(data, [tmp_path / "f.0", tmp_path / "f.1"], max_rejected=1)
+    assert not caplog.text and "GPU" not in (data / "feats.yaml").read_text()

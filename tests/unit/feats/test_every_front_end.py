@@ -42,6 +42,20 @@ def test_a_long_wave_in_parts_gives_the_same_values(built, monkeypatch):
     torch.testing.assert_close(built(wave), whole, rtol=1e-5, atol=1e-5)
 
 
+def test_waves_of_any_lengths_together_give_what_each_gives_alone(built):
+    lengths = (built.min_samples, 9000, built.min_samples + 1, 5003, 30000)
+    several = [wave[:length] for wave, length in zip(waves(len(lengths), 30000), lengths, strict=True)]
+    for together, wave in zip(built.of_waves(several), several, strict=True):
+        torch.testing.assert_close(together, built(wave[None])[0], rtol=1e-5, atol=1e-5)
+
+
+def test_dither_of_waves_together_is_that_of_each_alone():
+    dithered = FRONT_ENDS.build("features", {"name": "kaldi_fbank", "dither": 1.0})
+    several = list(waves(3, 9000))
+    for together, wave in zip(dithered.of_waves(several), several, strict=True):
+        torch.testing.assert_close(together, dithered(wave[None])[0], rtol=1e-5, atol=1e-5)
+
+
 def test_silence_is_finite(built):
     assert built(torch.zeros(1, 4000)).isfinite().all()
 

@@ -1,0 +1,32 @@
+"""Work on the next items in threads while the caller is busy with this one."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def read_ahead(
+    function: Callable[[Item], Result], items: Iterable[Item], *, ahead: int = 1, threads: int = 1
+) -> Iterator[Result]:
+    """function(item) of each, in order, while up to `ahead` that were not asked for yet are worked out in `threads`.
+
+    `items` are taken in the caller's thread. An error of the function is raised where its result would come.
+    """
+    pending: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for item in items:
+                pending.append(pool.submit(function, item))
+                if len(pending) > ahead:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()
