@@ -11,7 +11,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh
 
 from spk.backend.speaker_statistics import SpeakerStatistics
 from spk.backend.training_set import Map, TrainingSet
@@ -119,6 +118,8 @@ def train_lda(statistics: SpeakerStatistics, dim: int, shrinkage: float = 0.0) -
             f"utterances of {statistics.num_speakers} speakers); give more utterances, or --shrinkage auto"
         )
     within, between = shrunk(statistics.within, shrinkage), shrunk(statistics.between, shrinkage)
+    from scipy.linalg import eigh  # slow to import, and scoring does without
+
     directions = eigh(between, within, subset_by_index=(statistics.dim - dim, statistics.dim - 1))[1]
     return LinearTransform(statistics.mean, np.ascontiguousarray(directions.T[::-1]))
 

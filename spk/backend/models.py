@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from spk.backend.embedding_reader import mapped_blocks
 from spk.data.columns import distinct_names
 from spk.data.data_dir import first_names, lines_of
-
 from spk.errors import InputError
 
 

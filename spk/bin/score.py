@@ -1,9 +1,9 @@
 """Score a trial list by comparing embeddings.
 
 Usage: python3 -m spk.bin.score [--backend NAME] [--backend-dir DIR] [--enroll-models SPK2UTT]
-           [--norm NORM --cohort EMBEDDING_DIR] TRIALS ENROLL_DIR TEST_DIR SCORES
+           [--norm NORM --cohort EMBEDDING_DIR] [--binary true] TRIALS ENROLL_DIR TEST_DIR SCORES
 Trials without labels, 'enroll test' lines, are scored as well; there are no error rates of them.
-Writes SCORES ('enroll test score' a line, in the order of the trials) and SCORES.json (what they were made from).
+Writes SCORES ('enroll test score' a line, in the order of the trials; or numpy's .npz) and SCORES.json (what they were made from).
 """
 
 from __future__ import annotations
@@ -67,6 +67,7 @@ def main() -> None:
     parser.add_argument("--cohort", help="for --norm, a directory of embeddings of speakers who are in no trial")
     parser.add_argument("--cohort-models", help="'speaker utterance utterance ...' lines: the cohort are their means")
     parser.add_argument("--top-n", default="300", help="for --norm as: cohort scores that count (default 300)")
+    parser.add_argument("--binary", choices=["true", "false"], default="false", help="write SCORES as numpy's .npz")
     for name in ("trials", "enroll_dir", "test_dir", "scores"):
         parser.add_argument(name)
     options = parser.parse_args()
@@ -100,7 +101,7 @@ def main() -> None:
         raise InputError(f"{options.trials}: {error}; all are listed in {missing_list}") from None
     except UnknownModels as error:
         raise InputError(f"{options.enroll_models}: {error} of {options.trials}") from None
-    write_scores(options.scores, trials, values)
+    write_scores(options.scores, trials, values, options.binary == "true")
     label = backend.label if transform is None or backend.label == "plda" else f"lda_{backend.label}"
     description = {
         "directory": str(Path.cwd()),  # from which relative paths are meant

@@ -22,7 +22,7 @@ MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # odd, its bits without pattern: 2^6
 
 @dataclass(frozen=True)
 class Columns:
-    """Field f of line i is text[starts[i, f] : ends[i, f]], both [N, F]; a blank, and a word's bytes, follow on each."""
+    """Field f of line i is text[starts[i, f] : ends[i, f]], both [N, F]; the text ends with 8 bytes of padding."""
 
     text: bytes
     starts: NDArray[np.int64]
@@ -44,7 +44,7 @@ class Columns:
         return [self.text[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
 
     def distinct(self, *columns: int) -> tuple[list[str], NDArray[np.int64]]:
-        """The distinct fields of these columns in order of first appearance, and each field's number among them, [C, N]."""
+        """The distinct fields of these columns in order of first appearance, and the number [C, N] of each field."""
         starts, ends = (places[:, columns].ravel() for places in (self.starts, self.ends))  # line by line
         grouped = None if (ends - starts).max() > LONGEST_HASHED else self.by_hash(starts, ends)
         if grouped is None:
@@ -57,7 +57,7 @@ class Columns:
     def by_hash(
         self, starts: NDArray[np.int64], ends: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
-        """The first of each kind of fields [n], in this order, and the kind of each; None if two kinds have one hash."""
+        """The first of each kind of fields, in order, and the kind [n] of each; None if two kinds have one hash."""
         hashes = (ends - starts).astype(np.uint64)
         for words in self.words(starts, ends):
             hashes ^= words

@@ -93,7 +93,7 @@ def read_binary(path: str | os.PathLike[str]) -> Scores:
     utterances = names.tobytes().decode("utf-8", "surrogateescape").split("\n")
     shapes_fit = names.dtype == np.uint8 and values.ndim == 1 and len(values) > 0 and pairs.shape == (len(values), 2)
     kinds_fit = pairs.dtype == np.int32 and values.dtype in (np.float32, np.float64)
-    if not (shapes_fit and kinds_fit and 0 <= pairs.min() and pairs.max() < len(utterances)):
+    if not (shapes_fit and kinds_fit and pairs.min() >= 0 and pairs.max() < len(utterances)):
         raise InputError(f"{path}: its names, pairs and values do not fit each other; make it again")
     refuse_nan(path, values)
     enroll, test = (np.ascontiguousarray(pairs[:, side], np.int64) for side in (0, 1))
@@ -112,6 +112,14 @@ def read_text(path: str | os.PathLike[str]) -> Scores:
     refuse_nan(path, values)
     utterances, (enroll, test) = columns.distinct(0, 1)
     return Scores(utterances, enroll, test, values)
+
+
+def as_written(values: NDArray[np.float64]) -> NDArray[np.floating]:
+    """Values [N] read from lines, as float32 if such values were written: written again, the lines are the same."""
+    with np.errstate(over="ignore"):
+        narrow = values.astype(np.float32)
+    again = map(float, (b"%.9g\n" * len(narrow) % tuple(narrow.tolist())).split())
+    return narrow if np.array_equal(np.fromiter(again, np.float64, len(narrow)), values) else values
 
 
 def refuse_nan(path: object, values: NDArray[np.floating]) -> None:
@@ -135,7 +143,7 @@ def scores_of_trials(trials: Trials, scores: Scores, trials_path: object, scores
     """
     same_names = trials.utterances == scores.utterances
     if same_names and np.array_equal(trials.enroll, scores.enroll) and np.array_equal(trials.test, scores.test):
-        return scores.values
+        return scores.values.astype(np.float64, copy=False)
     indices = dict(zip(trials.utterances, range(len(trials.utterances)), strict=True))
     names = np.array([indices.get(name, -1) for name in scores.utterances], dtype=np.int64)
     wanted, given = trials.keys(), Pairs(trials.utterances, names[scores.enroll], names[scores.test]).keys()
@@ -154,7 +162,7 @@ def scores_of_trials(trials: Trials, scores: Scores, trials_path: object, scores
         raise InputError(
             f"{scores_path}: another score than in an earlier line for {listed(order[twice + 1], scores, 'trial')}"
         )
-    return ordered_values[place]
+    return ordered_values[place].astype(np.float64, copy=False)
 
 
 def listed(lines: NDArray[np.int64], pairs: Pairs, kind: str) -> str:
