@@ -186,15 +186,20 @@ class WaveReader:
                 total = self._check_length(index, source, wave.num_samples)
                 count = min(length, total)
                 start = min(start, total - count)
-                positions = torch.arange(*self.framing.stretch(start, count))
-                positions = self.framing.reflected(positions, wave.num_samples)
+                begin, end = self.framing.stretch(start, count)
+                if begin >= 0 and end <= wave.num_samples:
+                    positions, lowest, highest = None, begin, end - 1
+                else:
+                    positions = self.framing.reflected(torch.arange(begin, end), wave.num_samples)
+                    lowest, highest = int(positions.min()), int(positions.max())
                 # The first frames' crop begins with the wave, and the last frames' ends with it: all frames, all of it.
-                first = int(positions.min()) if start else 0
-                last = int(positions.max()) + 1 if start + count < total else wave.num_samples
+                first = lowest if start else 0
+                last = highest + 1 if start + count < total else wave.num_samples
                 samples = wave.read(first, last)
             if augmentation is not None:
                 samples = augment(samples, self.framing.sample_rate, augmentation)
-        return torch.from_numpy(np.ascontiguousarray(samples))[positions - first], count
+        samples = torch.from_numpy(np.ascontiguousarray(samples))
+        return samples[begin - first : end - first] if positions is None else samples[positions - first], count
 
     def _check_length(self, index: int, source: Source, num_samples: int) -> int:
         """The frames of the recording as it is."""
