@@ -75,7 +75,7 @@ class FrontEnd(nn.Module, abc.ABC):
         return torch.cat([before, waves[:, max(begin, 0) : min(end, num_samples)], after], dim=1)
 
     def of_waves(self, waves: Sequence[Tensor]) -> list[Tensor]:
-        """float32 [samples] in ±1, of any lengths -> float32 [T, dim] each, worked out together on this module's device.
+        """float32 [samples] in ±1, of any lengths -> float32 [T, dim] each, worked out together on its own device.
 
         As forward makes them within float32 rounding: a matrix product of other sizes may round otherwise.
         """

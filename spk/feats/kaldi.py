@@ -94,29 +94,34 @@ class KaldiFrontEnd(FrontEnd):
     def cut(self, stretches_NS: Tensor) -> Tensor:
         return super().cut(stretches_NS.double() * INT16_SCALE)
 
-    def power_spectrum(self, frames_NTL: Tensor) -> tuple[Tensor, Tensor]:
-        """(power [N, T, n_fft // 2 + 1], log energy [N, T]) of frames [N, T, length], all float64."""
+    def power_spectrum(self, frames_NTL: Tensor, *, with_energy: bool) -> tuple[Tensor, Tensor]:
+        """(power [N, T, n_fft // 2 + 1], log energy [N, T]) of frames [N, T, length], all float64.
+
+        Without `with_energy` the energy holds no values.
+        """
         if self.dither:
             frames_NTL = frames_NTL + self.dither * self.noise(frames_NTL)
         power = frames_NTL.new_empty(*frames_NTL.shape[:2], self.n_fft // 2 + 1)
         energy = frames_NTL.new_empty(frames_NTL.shape[:2])
+        padded = frames_NTL.new_zeros(0, self.n_fft)
         for frames, power_of, energy_of in in_cache(frames_NTL, power, energy):
             if self.remove_dc_offset:
                 frames = frames - frames.mean(dim=1, keepdim=True)
-            if self.raw_energy:
+            if with_energy and self.raw_energy:
                 energy_of.copy_(log_energy(frames))
-            weighted = frames.new_zeros(len(frames), self.n_fft)
-            within = weighted[:, : self.length]
+            if len(padded) < len(frames):
+                padded = frames.new_zeros(len(frames), self.n_fft)
+            weighted = padded[: len(frames), : self.length]
             if self.preemphasis_coefficient:
                 before = self.preemphasis_coefficient * frames
-                torch.sub(frames[:, :1], before[:, :1], out=within[:, :1])
-                torch.sub(frames[:, 1:], before[:, :-1], out=within[:, 1:])
-                within *= self.window
+                torch.sub(frames[:, :1], before[:, :1], out=weighted[:, :1])
+                torch.sub(frames[:, 1:], before[:, :-1], out=weighted[:, 1:])
+                weighted *= self.window
             else:
-                torch.mul(frames, self.window, out=within)
-            if not self.raw_energy:
-                energy_of.copy_(log_energy(within))
-            squares = torch.view_as_real(torch.fft.rfft(weighted)).square_()
+                torch.mul(frames, self.window, out=weighted)
+            if with_energy and not self.raw_energy:
+                energy_of.copy_(log_energy(weighted))
+            squares = torch.view_as_real(torch.fft.rfft(padded[: len(frames)])).square_()
             torch.add(squares[..., 0], squares[..., 1], out=power_of)
         if self.energy_floor > 0:
             energy = energy.clamp_min(math.log(self.energy_floor))

@@ -70,7 +70,7 @@ class KaldiFbank(KaldiFrontEnd):
         self.register_buffer("filters", filters, persistent=False)
 
     def analyse(self, frames_NTL: Tensor) -> Tensor:
-        power, energy_NT = self.power_spectrum(frames_NTL)
+        power, energy_NT = self.power_spectrum(frames_NTL, with_energy=self.use_energy)
         features = (power if self.use_power else power.sqrt()) @ self.filters
         if self.use_log_fbank:
             features = features.clamp_min(EPSILON).log()

@@ -93,7 +93,7 @@ class KaldiMfcc(KaldiFrontEnd):
         self.register_buffer("transform", transform, persistent=False)
 
     def analyse(self, frames_NTL: Tensor) -> Tensor:
-        power, energy_NT = self.power_spectrum(frames_NTL)
+        power, energy_NT = self.power_spectrum(frames_NTL, with_energy=self.use_energy)
         cepstra = (power @ self.filters).clamp_min(EPSILON).log() @ self.transform
         if self.use_energy:
             cepstra[:, :, 0] = energy_NT

@@ -47,7 +47,7 @@ class KaldiSpectrogram(KaldiFrontEnd):
         self.dim = self.n_fft // 2 + 1
 
     def analyse(self, frames_NTL: Tensor) -> Tensor:
-        power, energy_NT = self.power_spectrum(frames_NTL)
+        power, energy_NT = self.power_spectrum(frames_NTL, with_energy=True)
         features = power.clamp_min(EPSILON).log()
         features[:, :, 0] = energy_NT
         return features
