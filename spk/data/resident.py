@@ -17,6 +17,7 @@ from spk.data.ark import FeatureReader, record_bytes, where
 from spk.data.ark_format import DTYPES, LONGEST_HEADER, Kind, parse_header
 from spk.data.coded_crops import CodedCrops, decode, pieces, put, rows_of, scales_of, to
 from spk.errors import InputError
+from spk.out_of_memory import lower_when_out_of_memory
 
 log = logging.getLogger(__name__)
 GAP = 4096  # bytes between records that are loaded beside them, rather than looking where a record ends
@@ -81,10 +82,12 @@ class ResidentArks:
             return
         began = time.monotonic()
         log.info("loading the features, %.3g GB, to %s", self.num_bytes / GB, self.device)
-        loaded = torch.empty(self.num_bytes, dtype=torch.uint8, device=self.device)
         is_there = self.device.type == "cpu"
         size = max(PIECE, int(self._lengths.max()))
-        staging = loaded if is_there else torch.empty(size, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
+        with lower_when_out_of_memory("set train.resident to false, and features are read as they are needed"):
+            loaded = torch.empty(self.num_bytes, dtype=torch.uint8, device=self.device)
+            pins = self.device.type == "cuda"
+            staging = loaded if is_there else torch.empty(size, dtype=torch.uint8, pin_memory=pins)
         first = 0
         while first < len(self._lengths):
             begin = int(self._targets[first])

@@ -33,7 +33,10 @@ def open_crops(
     """
     reader, num_frames, labels = training.reader, training.num_frames, training.labels
     crop_frames = config.batch.crop_frames
-    if (store := resident_store(config, training, device)) is not None:
+    store, what_fits = resident_store(config, training, device)
+    if what_fits:
+        log.info("train.resident: %s", what_fits)
+    if store is not None:
         return ResidentCropDataset(store, labels, crop_frames, share), lambda crops: store.crops_at(crops, crop_frames)
     if device.type == "cuda":
         dataset = CodedCropDataset(reader, num_frames, labels, crop_frames, share)
@@ -42,23 +45,22 @@ def open_crops(
     return dataset, lambda features: features.to(device, non_blocking=True)
 
 
-def resident_store(config: SystemConfig, training: Utterances, device: torch.device) -> ResidentArks | None:
-    """The store, not loaded yet, when features are to lie on the device."""
+def resident_store(config: SystemConfig, training: Utterances, device: torch.device) -> tuple[ResidentArks | None, str]:
+    """The store, not loaded yet, when features are to lie on the device; and why, or why not, where it was a question.
+
+    Raises InputError where train.resident: true does not fit.
+    """
     wanted = config.train.resident
     if config.online or wanted is False or (wanted == "auto" and device.type != "cuda"):
-        return None
+        return None, ""
     store = ResidentArks(training.reader, training.num_frames, device)
     free = free_bytes(device)
     reserve = min(RESERVE, free // 2) if wanted == "auto" else 0
     sizes = f"{store.num_bytes / GB:.3g} GB of features, {free / GB:.3g} GB free on {device}"
     if store.num_bytes <= free - reserve:
-        log.info("train.resident: %s: they are held there", sizes)
-        return store
+        return store, f"{sizes}: they are held there"
     if wanted == "auto":
-        log.info(
-            "train.resident: %s, %.3g GB of it for the network: they are read as they are needed", sizes, reserve / GB
-        )
-        return None
+        return None, f"{sizes}, {reserve / GB:.3g} GB of it for the network: they are read as they are needed"
     raise InputError(
         f"train.resident: {sizes}: they do not fit; set it to auto or false, or compress them more "
         "(steps/make_feats --compress)"
@@ -72,7 +74,8 @@ def free_bytes(device: torch.device) -> int:
 @contextlib.contextmanager
 def room_for_resident(config: SystemConfig, training: Utterances, device: torch.device) -> Iterator[None]:
     """While it lasts a GPU has as much memory taken as the features will take: for the search for a batch size."""
-    if device.type != "cuda" or (store := resident_store(config, training, device)) is None:
+    store = resident_store(config, training, device)[0] if device.type == "cuda" else None
+    if store is None:
         yield
         return
     taken = torch.empty(store.num_bytes, dtype=torch.uint8, device=device)

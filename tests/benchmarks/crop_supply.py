@@ -2,7 +2,7 @@
 
 Usage: python3 tests/benchmarks/crop_supply.py [--utterances 200] [--batch 200] [--rate 27750] [--cold-mb 400]
            [--folder DIR] [--peer-voxceleb-trainer DIR] [--rounds 5] [--json FILE]
-One process, one thread, the processor's time; batches of random crops of 200 frames of utterances of 4 to 20 s, 8.1 s
+One process, one thread, the processor's time; batches of random crops of 200 frames of utterances of 4 to 20 s, 8.2 s
 on average, as VoxCeleb's are; files are in the page cache. Recordings are drawn noise of the spectrum of speech.
 
 The ordinary way is a DataLoader (num_workers 0: here all ways have one process) that reads a whole file with soundfile,
@@ -10,6 +10,8 @@ cuts the crop and hands it out as samples, whose features the network's device i
 torchaudio. --peer-voxceleb-trainer: that toolkit's own train_dataset_loader, out of its folder, on the same WAV files.
 `samples`, `features` are what a way delivers; `codes` are features in 8 bits, decoded on a GPU; `places` are where the
 crops lie in the memory of a GPU that has the arks. Ratios are of crops a second.
+
+As training takes them: with the sampler, seconds on the clock; on the GPU where there is one.
 
 Cold: the codes of crops, with the ark put out of the page cache before each round; seconds on the clock. --folder says
 on which disk.
@@ -40,7 +42,7 @@ from measure import Table, by_turns, median_ratio, parser, report
 from spk.data.ark import FeatureReader
 from spk.data.ark_format import DTYPES, Kind, encode_matrix
 from spk.data.coded_crops import decode_crops, read_codes
-from spk.data.crops import CodedCropDataset, load_batches
+from spk.data.crops import CodedCropDataset, CropDataset, ResidentCropDataset, load_batches
 from spk.data.features import Source
 from spk.data.resident import ResidentArks
 from spk.data.sampler import SpeakerSampler
@@ -225,6 +227,56 @@ def supply(options: argparse.Namespace, folder: Path) -> list[Table]:
     return [table, by_format]
 
 
+def as_training_takes_them(options: argparse.Namespace, folder: Path) -> Table:
+    """Whole batches of features on the device, with the sampler, by the three ways that training has."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    is_gpu = device.type == "cuda"
+    lengths = (100 * durations(options.utterances)).astype(int) - 2
+    speakers = np.arange(len(lengths)) // 2
+    num_speakers = min(options.batch // 2, len(lengths) // 2)
+    table = Table(
+        f"Crops a second as training takes them, in batches on {device}, fbank40, one process, no workers",
+        ["way", *(f"{kind}, crops/s" for kind in ("CM", "CM3"))],
+    )
+    rates: dict[str, list[float]] = {}
+    for kind in ("CM", "CM3"):
+        store = ResidentArks(FeatureReader(folder / f"{kind}.scp"), lengths, device)
+        store.load()
+        readers = [FeatureReader(folder / f"{kind}.scp") for _ in range(2)]
+        sources = {
+            "arks, decoded on the CPU": (
+                CropDataset(readers[0], lengths, speakers, CROP),
+                lambda features: features.to(device, non_blocking=True),
+            ),
+            "stream of codes": (
+                CodedCropDataset(readers[1], lengths, speakers, CROP),
+                lambda parts: decode_crops(parts, device),
+            ),
+            "arks on the device": (
+                ResidentCropDataset(store, speakers, CROP),
+                lambda parts, store=store: store.crops_at(parts, CROP),
+            ),
+        }
+        num_batches = 200 if is_gpu else 5
+
+        def take(dataset: CropDataset, features_of: Callable, num_batches: int = num_batches) -> None:
+            sampler = SpeakerSampler(speakers, num_speakers_per_batch=num_speakers, utterances_per_speaker=2)
+            batches = load_batches(dataset, sampler, workers=0, pin_memory=is_gpu)
+            for _ in range(num_batches):
+                features_of(next(batches)[0])
+            if is_gpu:
+                torch.cuda.synchronize(device)
+            batches.close()
+
+        taken = by_turns({way: lambda s=source: take(*s) for way, source in sources.items()}, options.rounds)
+        for way, seconds in taken.items():
+            rate = num_batches * 2 * num_speakers / statistics.median(seconds)
+            rates.setdefault(way, []).append(rate)
+    for way, values in rates.items():
+        table.add(way, *values)
+    return table
+
+
 class NothingAsked(CodedCropDataset):
     """A stream that waits for each byte when it comes to it."""
 
@@ -324,7 +376,8 @@ def main() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(dir=options.folder or None) as folder:
         tables = supply(options, Path(folder))
-        tables += [cores(options), needs(options), cold(options, Path(folder))]
+        tables += [as_training_takes_them(options, Path(folder)), cores(options), needs(options)]
+        tables += [cold(options, Path(folder))]
     report(options, *tables)
 
 
