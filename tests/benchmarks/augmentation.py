@@ -70,7 +70,7 @@ def compare_processes(folder: Path, num_utterances: int) -> Table:
     ))  # fmt: skip
     table = Table(
         f"Augmented features of {num_utterances} utterances of 8 s, one core",
-        ["way", "ms an utterance", "ratio of the plan's speed to it"],
+        ["way", "ms an utterance", "ratio"],
     )
     for name, seconds, ratio in (
         ("features of clean speech", alone, None),

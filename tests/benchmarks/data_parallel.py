@@ -75,7 +75,7 @@ def main() -> None:
         (synchronized, plain), _ = on_ranks(of_two, 2, Path(folder), options)
     table = Table(
         f"Training steps of processes: {options.network}, {options.speakers} x {UTTERANCES} crops, a thread each",
-        ["way", "seconds a step", "ratio to one process", "ratio to statistics of their own"],
+        ["way", "seconds a step", "speed over one process", "over statistics of their own"],
     )
     table.add("one process", one, None, None)
     table.add("two processes, statistics of the batch", synchronized, one / synchronized, plain / synchronized)

@@ -16,6 +16,7 @@ import json
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -55,6 +56,7 @@ def main() -> None:
     if not chosen:
         raise SystemExit(f"growth: no stage is called {options.stages!r}; --list shows them")
     points, failed = [], []
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as for Ctrl-C, the folder goes with it
     with tempfile.TemporaryDirectory(prefix="growth-", dir=options.folder or None) as folder:
         for name, stage in chosen.items():
             sizes = sorted({min(size, options.largest or size) for size in stage.sizes})

@@ -73,7 +73,7 @@ def main() -> None:
         )
         for name, seconds in taken.items():
             table.add(name, options.crops / seconds, seconds / taken["crops of arks"])
-        parts = Table("A noise of 240 s, of which 2 s are used", ["way", "ms", "ratio of the part's speed to it"])
+        parts = Table("A noise of 240 s, of which 2 s are used", ["way", "ms", "ratio"])
         recording = Path(folder) / "long.wav"
         soundfile.write(recording, 0.1 * random.standard_normal(240 * 16000), 16000)
         part = seconds_of(lambda: read_noise(str(recording), 120.0, 2 * 16000, 16000))

@@ -96,7 +96,7 @@ def main() -> None:
     ]
     table = Table(
         f"Posteriors of {options.num_gauss} Gaussians x {options.dim}: {len(frames)} frames",
-        ["way", "frames a second", "ratio of spk's speed to it"],
+        ["way", "frames a second", "ratio"],
     )
     for what, column in zip(("spk", "all Gaussians", "loop over frames"), zip(*rates, strict=True), strict=True):
         ratio = statistics.median(mine / other for other, (mine, *_) in zip(column, rates, strict=True))

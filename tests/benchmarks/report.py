@@ -109,20 +109,23 @@ def table_of(content: Mapping[str, Any], title: str) -> list[dict[str, Any]]:
 
 
 def ratios(results: Results) -> list[tuple[str, str, float]]:
-    """(benchmark, what is compared, ratio) of every number in a column called ratio, or ratio and more words.
+    """(benchmark, what is compared, ratio) of every number in a column called ratio, ratio to ..., or speed.
 
-    What is compared is said by the words before it in its row; our own row, of ratio 1, is no comparison.
+    What is compared is said by the words that begin its row and the column's own; where several columns are called
+    ratio, each by that before it, which holds the rate of the other way. Our own row, of ratio 1, is no comparison.
     """
     found = []
     for name, content in results.items():
         for table in content["tables"]:
-            columns = [place for place, column in enumerate(table.columns) if re.match(r"ratio\b", column)]
+            places = [place for place, column in enumerate(table.columns) if re.fullmatch(r"ratio( .*)?|speed", column)]
             for row in table.rows:
-                words = [shown(value) for value in row[: columns[0]] if isinstance(value, str)] if columns else []
-                for place in columns:
-                    rest = table.columns[place].removeprefix("ratio").strip(" :,")
+                words = [value for value in row[: places[0]] if isinstance(value, str)] if places else []
+                for place in places:
+                    column = table.columns[place].removeprefix("ratio").removeprefix("speed").strip()
+                    if not column and len(places) > 1:
+                        column = re.sub(r"[(,].*", "", table.columns[place - 1]).strip()
                     if isinstance(row[place], int | float) and row[place] != 1:
-                        found.append((name, ", ".join([*words, rest] if rest else words), float(row[place])))
+                        found.append((name, ", ".join([*words, column] if column else words), float(row[place])))
     return found
 
 
@@ -136,7 +139,8 @@ def draw_ratios(results: Results, path: Path) -> None:
     figure, axes = plt.subplots(figsize=(9, 1.2 + HEIGHT_OF_BAR * (len(found) + len(names))))
     position, ticks, labels = 0.0, [], []
     for name in names:
-        axes.text(0.01, position, name, transform=axes.get_yaxis_transform(), va="center", fontsize=7, weight="bold")
+        ticks.append(position)
+        labels.append(name)
         position += 1
         for _, what, ratio in (one for one in found if one[0] == name):
             axes.barh(position, ratio - 1, left=1, color="tab:blue" if ratio >= 1 else "tab:red", height=0.7)
@@ -151,6 +155,9 @@ def draw_ratios(results: Results, path: Path) -> None:
     axes.set_ylim(position, -1)
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set_yticks(ticks, labels, fontsize=7)
+    for label in axes.get_yticklabels():
+        if label.get_text() in names:
+            label.set_weight("bold")
     axes.set_xlabel("speed of spk over that of the other way")
     axes.grid(axis="x", which="major", alpha=0.3)
     save(figure, path)

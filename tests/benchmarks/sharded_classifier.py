@@ -131,7 +131,7 @@ def main() -> None:
         f"A step of {options.loss} over {options.speakers:,} speakers: {options.dim} dimensions, "
         f"batch {options.batch}, {options.optimizer}, share drawn {options.share:g}",
         ["way", "processes", "seconds", "CPU seconds", "peak GiB a process", "reckoned GiB", "loss",
-         "ratio of time to the first way"],
+         "speed over the first way"],
     )  # fmt: skip
     first: float | None = None
     for way in options.ways.split(","):

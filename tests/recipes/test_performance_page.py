@@ -117,6 +117,23 @@ def test_the_page_gets_what_was_measured_and_keeps_its_text(imported, monkeypatc
     assert "absent: not in the folder" in said and "homeless: has no place" in said and "fast:" not in said
 
 
+def test_a_ratio_is_named_by_the_words_of_its_row_and_by_what_it_compares_with(imported):
+    report, table = imported("report"), imported("measure").Table
+    plain = table(
+        "A", ["way", "loop", "ours", "rate", "ratio"], [["loop", "x", "y", 3.0, 2.5], ["ours", "x", "y", 7.5, 1]]
+    )
+    two = table(
+        "B", ["length", "ours", "theirs (1/s)", "ratio", "peer, 1/s", "ratio"], [["2 s", 4, 2, 2.0, None, None]]
+    )
+    said = table("C", ["way", "ratio to a loop", "speed over one process"], [["ours", 3.0, 1.9]])
+    results = {"a": {"tables": [plain, two]}, "c": {"tables": [said]}}
+    assert report.ratios(results) == [
+        ("a", "loop, x, y", 2.5),
+        ("a", "2 s, theirs", 2.0),
+        ("c", "ours, to a loop", 3.0),
+    ]
+
+
 def test_growth_has_two_plots(imported, monkeypatch, tmp_path):
     columns = ["stage", "size", "cpu_seconds", "seconds", "peak_mb", "whole_mb", "unit", "is_large"]
     rows = [
