@@ -63,7 +63,15 @@ def mapped_blocks(
     function: Callable[[NDArray[np.float32]], NDArray[np.floating]],
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.floating]]]:
     """As map_embeddings, block by block: indices [n] of some utterances and `function` of their embeddings [n, ...]."""
-    for rows, crops in embedding_blocks(directory, utterances):
+    yield from mapped_blocks_of(scp_of(directory, utterances), directory, function)
+
+
+def mapped_blocks_of(
+    scp: Scp, directory: str | os.PathLike[str], function: Callable[[NDArray[np.float32]], NDArray[np.floating]]
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.floating]]]:
+    """As mapped_blocks, of the utterances of the scp of a directory, which is read once for several calls."""
+    utterances = scp.utterances
+    for rows, crops in embedding_blocks(scp):
         refuse_not_finite(crops, "has a value that is not finite; look at its features", directory, utterances, rows)
         with np.errstate(divide="ignore", invalid="ignore"):
             mapped = function(crops)
@@ -82,16 +90,11 @@ def refuse_not_finite(
         raise InputError(f"{directory}: the embedding of {utterances[rows[np.argmin(finite)]]!r} {what}{more}")
 
 
-def embedding_blocks(
-    directory: str | os.PathLike[str], utterances: Sequence[str]
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-    """Indices [n] of some utterances and their crop embeddings [n, K, D]; block by block, as they lie in the arks.
-
-    Only a block is in memory, whatever the form of the records and the number of arks.
-    """
+def scp_of(directory: str | os.PathLike[str], utterances: Sequence[str]) -> Scp:
+    """Where the embeddings of these utterances lie. Raises: MissingEmbeddings."""
     scp_path = embedding_scp(directory)
     try:
-        scp = Scp(scp_path, utterances)
+        return Scp(scp_path, utterances)
     except InputError:
         table = read_table(scp_path)
         missing = [utterance for utterance in utterances if utterance not in table]
@@ -99,7 +102,14 @@ def embedding_blocks(
             message = f"{scp_path} has no embedding of {len(missing)} utterances ({first_names(missing)})"
             raise MissingEmbeddings(message, missing) from None
         raise
-    arks = functools.lru_cache(MOST_MAPS)(lambda path_id: map_file(scp.paths[path_id], os.fspath(scp_path)))
+
+
+def embedding_blocks(scp: Scp) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    """Indices [n] of some utterances and their crop embeddings [n, K, D]; block by block, as they lie in the arks.
+
+    Only a block is in memory, whatever the form of the records and the number of arks.
+    """
+    arks = functools.lru_cache(MOST_MAPS)(lambda path_id: map_file(scp.paths[path_id], scp.path))
     shape = read_record(arks(scp.path_ids[0]), scp.offsets[0], where(scp, 0)).shape
     order = np.lexsort((scp.offsets, scp.path_ids))
     for start in range(0, len(scp), UTTERANCES_PER_BLOCK):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -11,8 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from spk.backend.embedding_reader import embedding_scp, mapped_blocks
+from spk.backend.embedding_reader import embedding_scp, mapped_blocks_of
 from spk.backend.speaker_statistics import SpeakerStatistics, speaker_statistics
+from spk.data.ark import Scp
 from spk.data.data_dir import read_table
 from spk.data.name_lists import list_missing
 from spk.errors import InputError
@@ -24,12 +26,19 @@ Map = Callable[[NDArray[np.floating]], NDArray[np.floating]]
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """`utterances` [N] of an embedding directory and the numbers of their `speakers` [N], 0 ... num_speakers - 1."""
+    """Utterances [N] of an embedding directory and the numbers of their `speakers` [N], 0 ... num_speakers - 1.
+
+    `scp` says where the embeddings of the utterances lie.
+    """
 
     embedding_dir: str
-    utterances: list[str]
+    scp: Scp
     speakers: NDArray[np.int64]
     num_missing: int = 0
+
+    @property
+    def utterances(self) -> list[str]:
+        return self.scp.utterances
 
     @property
     def num_speakers(self) -> int:
@@ -45,7 +54,7 @@ class TrainingSet:
             mean = crops.mean(axis=1)
             return mean if function is None else function(mean)
 
-        return mapped_blocks(self.embedding_dir, self.utterances, mapped)
+        return mapped_blocks_of(self.scp, self.embedding_dir, mapped)
 
     def statistics(self, function: Map | None = None) -> SpeakerStatistics:
         """Statistics of `function` of the embeddings, which are read in blocks."""
@@ -60,19 +69,23 @@ def read_training_set(
     Raises: InputError if none has.
     """
     utt2spk = read_table(Path(data) / "utt2spk")
-    embedded = read_table(embedding_scp(embedding_dir))
-    utterances = [utterance for utterance in utt2spk if utterance in embedded]
+    scp = Scp(embedding_scp(embedding_dir))
+    place = dict(zip(scp.utterances, range(len(scp)), strict=True))
+    utterances = [utterance for utterance in utt2spk if utterance in place]
     if not utterances:
         raise InputError(f"{embedding_dir} has no embedding of any utterance of {data}")
-    missing = [utterance for utterance in utt2spk if utterance not in embedded]
+    missing = [utterance for utterance in utt2spk if utterance not in place]
     list_missing(missing_list, missing)
     speakers = np.unique([utt2spk[utterance] for utterance in utterances], return_inverse=True)[1]
-    return TrainingSet(os.fspath(embedding_dir), utterances, speakers, len(missing))
+    chosen = copy.copy(scp)
+    rows = np.array([place[utterance] for utterance in utterances])
+    chosen.utterances, chosen.path_ids, chosen.offsets = utterances, scp.path_ids[rows], scp.offsets[rows]
+    return TrainingSet(os.fspath(embedding_dir), chosen, speakers, len(missing))
 
 
 def unlabelled_set(embedding_dir: str | os.PathLike[str]) -> TrainingSet:
     """All utterances of a directory of embeddings, as if one speaker had spoken them: scatter is about their mean."""
-    utterances = list(read_table(embedding_scp(embedding_dir)))
-    if len(utterances) < 2:
-        raise InputError(f"{embedding_dir}: has {len(utterances)} embeddings, which have no covariance; give more")
-    return TrainingSet(os.fspath(embedding_dir), utterances, np.zeros(len(utterances), np.int64))
+    scp = Scp(embedding_scp(embedding_dir))
+    if len(scp) < 2:
+        raise InputError(f"{embedding_dir}: has {len(scp)} embeddings, which have no covariance; give more")
+    return TrainingSet(os.fspath(embedding_dir), scp, np.zeros(len(scp), np.int64))

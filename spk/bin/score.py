@@ -3,7 +3,8 @@
 Usage: python3 -m spk.bin.score [--backend NAME] [--backend-dir DIR] [--enroll-models SPK2UTT]
            [--norm NORM --cohort EMBEDDING_DIR] [--binary true] TRIALS ENROLL_DIR TEST_DIR SCORES
 Trials without labels, 'enroll test' lines, are scored as well; there are no error rates of them.
-Writes SCORES ('enroll test score' a line, in the order of the trials; or numpy's .npz) and SCORES.json (what they were made from).
+Writes SCORES ('enroll test score' a line, in the order of the trials, or numpy's .npz) and SCORES.json (what they were
+made from).
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import kaldiio
 import numpy as np
 import pytest
 
+from spk.backend.embedding_reader import scp_of
 from spk.backend.plda import Plda
 from spk.backend.plda_backend import adapt_plda_backend, read_backend, train_plda_backend, write_backend
 from spk.backend.plda_files import read_plda, write_plda
@@ -160,7 +161,7 @@ def test_more_dimensions_than_utterances_become_few_by_shrunk_lda(tmp_path):
     utterances = [f"s{speaker}-{number}" for speaker in range(10) for number in range(3)]
     x = np.repeat(3 * random.standard_normal((10, 64)), 3, axis=0) + random.standard_normal((30, 64))
     write_embeddings(str(tmp_path / "embedding"), utterances, x)
-    training = TrainingSet(str(tmp_path), utterances, np.repeat(np.arange(10), 3))
+    training = TrainingSet(str(tmp_path), scp_of(tmp_path, utterances), np.repeat(np.arange(10), 3))
     backend = train_plda_backend(training)
     assert backend.plda.dim == 9
     assert 0 < backend.description["lda_shrinkage"] <= 1
@@ -175,5 +176,5 @@ def test_the_automatic_dimensions_are_no_more_than_the_utterances_beyond_one_of_
     x = 3 * random.standard_normal((10, 16))[speakers] + random.standard_normal((14, 16))
     utterances = [f"u{number:02d}" for number in range(14)]
     write_embeddings(str(tmp_path / "embedding"), utterances, x)
-    backend = train_plda_backend(TrainingSet(str(tmp_path), utterances, speakers))
+    backend = train_plda_backend(TrainingSet(str(tmp_path), scp_of(tmp_path, utterances), speakers))
     assert (backend.plda.dim, backend.description["lda_dim"]) == (4, 4)
