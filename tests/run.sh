@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Usage: tests/run.sh [pytest options]
-# Run all tests (or those that the options name: tests/run.sh tests/unit/data -k ark; on all cores: -n auto --dist loadfile).
+# Run all tests (or those that the options name: tests/run.sh tests/unit/data -k ark; on all cores: -n auto --dist loadfile
+# --no-loadscope-reorder).
 # Makes .venv when it is missing.
 #
 # Environment: SPK_CORPORA=DIR, corpora of real speech for the tests that need them; SPK_NO_SKIPS=1, a skipped test fails.
