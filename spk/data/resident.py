@@ -22,7 +22,6 @@ from spk.out_of_memory import lower_when_out_of_memory
 log = logging.getLogger(__name__)
 GAP = 4096  # bytes between records that are loaded beside them, rather than looking where a record ends
 PIECE = 2**26  # bytes read at once
-GB = 1e9
 
 
 class Places(NamedTuple):
@@ -81,7 +80,7 @@ class ResidentArks:
         if self._bytes is not None:
             return
         began = time.monotonic()
-        log.info("loading the features, %.3g GB, to %s", self.num_bytes / GB, self.device)
+        log.info("loading the features, %s, to %s", in_bytes(self.num_bytes), self.device)
         is_there = self.device.type == "cpu"
         size = max(PIECE, int(self._lengths.max()))
         with lower_when_out_of_memory("set train.resident to false, and features are read as they are needed"):
@@ -191,3 +190,8 @@ def read_into(path: str, begin: int, target: np.ndarray) -> None:
                 filled += count
     except OSError as error:
         raise InputError(f"{path}: {os.strerror(error.errno) if error.errno else error}") from None
+
+
+def in_bytes(count: int) -> str:
+    """35000000000 -> '35 GB'; 1200000 -> '1.2 MB'."""
+    return f"{count / 1e9:.3g} GB" if count >= 1e9 else f"{count / 1e6:.3g} MB"

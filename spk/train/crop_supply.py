@@ -13,14 +13,13 @@ from torch import Tensor
 from spk.config import SystemConfig
 from spk.data.coded_crops import decode_crops
 from spk.data.crops import CodedCropDataset, CropDataset, ResidentCropDataset
-from spk.data.resident import ResidentArks
+from spk.data.resident import ResidentArks, in_bytes
 from spk.data.share import WHOLE, Share
 from spk.errors import InputError
 from spk.train import memory
 from spk.train.training_data import Utterances
 
 log = logging.getLogger(__name__)
-GB = 1e9
 RESERVE = 16 * 2**30  # bytes left free for the network by train.resident: auto; half of what is free where that is less
 
 
@@ -56,11 +55,11 @@ def resident_store(config: SystemConfig, training: Utterances, device: torch.dev
     store = ResidentArks(training.reader, training.num_frames, device)
     free = free_bytes(device)
     reserve = min(RESERVE, free // 2) if wanted == "auto" else 0
-    sizes = f"{store.num_bytes / GB:.3g} GB of features, {free / GB:.3g} GB free on {device}"
+    sizes = f"{in_bytes(store.num_bytes)} of features, {in_bytes(free)} free on {device}"
     if store.num_bytes <= free - reserve:
         return store, f"{sizes}: they are held there"
     if wanted == "auto":
-        return None, f"{sizes}, {reserve / GB:.3g} GB of it for the network: they are read as they are needed"
+        return None, f"{sizes}, {in_bytes(reserve)} of it for the network: they are read as they are needed"
     raise InputError(
         f"train.resident: {sizes}: they do not fit; set it to auto or false, or compress them more "
         "(steps/make_feats --compress)"

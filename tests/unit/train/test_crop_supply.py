@@ -49,7 +49,7 @@ def test_all_ways_train_the_same_bits(train, system_yaml, compressed_dir, tmp_pa
         done = train(system_yaml, compressed_dir, tmp_path / resident, "--train.resident", resident)
         assert done.returncode == 0, done.stderr
         assert ("they are held there" in done.stderr) == (resident == "true")
-        assert ("loading the features, 4" in done.stderr) == (resident == "true")
+        assert (" MB, to cpu" in done.stderr) == (resident == "true")
     assert_same_checkpoints(tmp_path / "auto", tmp_path / "true")
 
     def streamed(config, training, device, share):
@@ -94,7 +94,7 @@ def test_features_that_do_not_fit_are_refused_before_anything_is_begun(
     monkeypatch.setattr(crop_supply, "free_bytes", lambda device: 100_000)
     done = train(system_yaml, data_dir, tmp_path / "exp", "--train.resident", "true")
     assert done.returncode == 1
-    assert "train.resident: 0.000163 GB of features, 0.0001 GB free on cpu: they do not fit; set it to" in done.stderr
+    assert "train.resident: 0.163 MB of features, 0.1 MB free on cpu: they do not fit; set it to" in done.stderr
     assert not (tmp_path / "exp" / "config.yaml").exists()
 
 
@@ -114,7 +114,7 @@ def test_a_gpu_holds_what_leaves_half_or_16_gib_for_the_network(resident, free, 
     dataset, _ = open_crops(config, training, torch.device("cuda", 0))
     is_held = resident is True or (resident == "auto" and fits)
     assert type(dataset) is (ResidentCropDataset if is_held else CodedCropDataset)
-    assert caplog.text.count("train.resident: 0.00016") == (resident is not False)
+    assert caplog.text.count("train.resident: 0.16") == (resident is not False)
     assert type(open_crops(config, training, torch.device("cpu"))[0]) is (
         ResidentCropDataset if resident is True else CropDataset
     )
