@@ -58,7 +58,7 @@ class ResCNN(Trunk):
         x_NCFT = x_NTF.transpose(1, 2)[:, None]
         for conv, *blocks in self.stages:
             x_NCFT, lengths_N = self.run(conv, x_NCFT, lengths_N)
-            x_NCFT = torch.relu(x_NCFT)
+            x_NCFT = torch.relu_(x_NCFT)
             for block in blocks:
                 x_NCFT, lengths_N = self.run(block, x_NCFT, lengths_N)
         x_NCFT = F.adaptive_avg_pool2d(x_NCFT, (self.frequency_parts, None))

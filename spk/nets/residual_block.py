@@ -38,10 +38,10 @@ class ResidualBlock(nn.Module):
     def forward(self, x_NCFT: Tensor, lengths_N: Tensor | None) -> tuple[Tensor, Tensor | None]:
         y_NCFT, lengths_out_N = self.convs[0](x_NCFT, lengths_N)
         for conv in self.convs[1:]:
-            y_NCFT, lengths_out_N = conv(torch.relu(y_NCFT), lengths_out_N)
+            y_NCFT, lengths_out_N = conv(torch.relu_(y_NCFT), lengths_out_N)
         if self.shortcut is not None:
             x_NCFT, _ = self.shortcut(x_NCFT, lengths_N)
-        return torch.relu(y_NCFT + x_NCFT), lengths_out_N
+        return torch.relu_(y_NCFT.add_(x_NCFT)), lengths_out_N
 
 
 class BasicBlock(ResidualBlock):

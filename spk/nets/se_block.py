@@ -46,10 +46,10 @@ class SEBlock(nn.Module):
 
     def forward(self, x_NCFT: Tensor, lengths_N: Tensor | None) -> tuple[Tensor, Tensor | None]:
         y_NCFT, lengths_out_N = self.conv1(x_NCFT, lengths_N)
-        y_NCFT = self.bn1(torch.relu(y_NCFT))
+        y_NCFT = self.bn1(torch.relu_(y_NCFT))
         y_NCFT = self.bn2(self.conv2(y_NCFT, lengths_out_N)[0])
         if self.se is not None:
             y_NCFT = self.se(y_NCFT, lengths_out_N)
         if self.shortcut_conv is not None:
             x_NCFT = self.shortcut_bn(self.shortcut_conv(x_NCFT, lengths_N)[0])
-        return torch.relu(y_NCFT + x_NCFT), lengths_out_N
+        return torch.relu_(y_NCFT.add_(x_NCFT)), lengths_out_N

@@ -64,5 +64,5 @@ class SEResNet34(Trunk):
 
     def stem(self, x_NCFT: Tensor, lengths_N: Tensor | None) -> tuple[Tensor, Tensor | None]:
         x_NCFT, lengths_N = self.conv1(x_NCFT, lengths_N)
-        x_NCFT = torch.relu(self.bn1(x_NCFT))
+        x_NCFT = torch.relu_(self.bn1(x_NCFT))
         return (x_NCFT, lengths_N) if self.max_pool is None else self.max_pool(x_NCFT, lengths_N)

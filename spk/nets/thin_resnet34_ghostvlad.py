@@ -76,4 +76,4 @@ class ThinResNet34GhostVLAD(Trunk):
 
     def pooled_stem(self, x_NCFT: Tensor, lengths_N: Tensor | None) -> tuple[Tensor, Tensor | None]:
         x_NCFT, lengths_N = self.stem(x_NCFT, lengths_N)
-        return self.stem_pool(torch.relu(x_NCFT), lengths_N)
+        return self.stem_pool(torch.relu_(x_NCFT), lengths_N)

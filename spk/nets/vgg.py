@@ -30,7 +30,7 @@ class VGGLayer(nn.Module):
 
     def forward(self, x_NCFT: Tensor, lengths_N: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         x_NCFT, lengths_N = self.conv(x_NCFT, lengths_N)
-        return torch.relu(self.bn(x_NCFT)), lengths_N
+        return torch.relu_(self.bn(x_NCFT)), lengths_N
 
 
 class VGG(Trunk):

@@ -58,4 +58,4 @@ def time_delay_layer(
     affine: MaskedConv1d, norm: nn.BatchNorm1d, x_NCT: Tensor, lengths_N: Tensor | None
 ) -> tuple[Tensor, Tensor | None]:
     x_NCT, lengths_N = affine(x_NCT, lengths_N)
-    return norm(torch.relu(x_NCT)), lengths_N
+    return norm(torch.relu_(x_NCT)), lengths_N
