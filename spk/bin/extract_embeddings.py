@@ -34,7 +34,9 @@ def main() -> None:
     parser.add_argument("--utterances", help="a file whose first column names the utterances to embed (default: all)")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--threads", type=int, default=1, help="of torch on the CPU")
-    parser.add_argument("--batch-frames", type=int, default=8000, help="frames of a batch, padding included")
+    parser.add_argument(
+        "--batch-frames", type=int, help="frames of a batch, padding included (default: 2000; a GPU 32000)"
+    )
     parser.add_argument("--evaluation", default="", help="keys of the section that win over the system's own, as YAML")
     parser.add_argument("--only-check", action="store_true", help="see whether all this fits together; write nothing")
     parser.add_argument("exp")
@@ -48,7 +50,7 @@ def main() -> None:
     from tqdm import tqdm
 
     from spk.data.ark import FeatureReader
-    from spk.embed.embeddings import embed
+    from spk.embed.embeddings import BATCH_FRAMES, embed
     from spk.embed.model import load_model
     from spk.embed.write import write_embeddings
     from spk.train.training_data import open_wave_features
@@ -86,8 +88,11 @@ def main() -> None:
         reader = FeatureReader(data_dir / "feats.scp", utterances)
         utt2num_frames = read_table(data_dir / "utt2num_frames")
         num_frames = np.array([int(utt2num_frames[utterance]) for utterance in utterances])
+    batch_frames = options.batch_frames or BATCH_FRAMES[device.type]
+    if device.type == "cuda":
+        embedder.to(memory_format=torch.channels_last)
     batch = (
-        f"a batch holds {options.batch_frames} frames or one utterance, and the longest has {int(num_frames.max())}: "
+        f"a batch holds {batch_frames} frames or one utterance, and the longest has {int(num_frames.max())}: "
         "lower --batch-frames, or evaluate by crops (evaluation.crops)"
     )
     bar = tqdm(total=len(utterances), unit="utt", disable=not sys.stderr.isatty())
@@ -98,7 +103,7 @@ def main() -> None:
             num_frames,
             evaluation,
             device=device,
-            batch_frames=options.batch_frames,
+            batch_frames=batch_frames,
             progress=bar.update,
         )
     write_embeddings(os.fspath(options.out_prefix), utterances, embeddings)

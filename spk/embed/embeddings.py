@@ -9,10 +9,13 @@ import torch
 
 from spk.config import EvaluationConfig
 from spk.data.ark import FeatureReader
+from spk.data.read_ahead import read_ahead
 from spk.errors import InputError
 from spk.nets.embedder import Embedder
 
-BATCH_FRAMES = 8000  # frames of a batch, padding included: a bound on memory, and enough to keep the processor busy
+# Frames of a batch, padding included, by kind of device. On a CPU larger batches leave its cache: utterances one
+# by one are faster then (tests/benchmarks/extraction.py). On a GPU these are fewer than a training batch has.
+BATCH_FRAMES = {"cpu": 2000, "cuda": 32_000}
 
 
 def length_batches(num_frames: np.ndarray, batch_frames: int) -> Iterator[np.ndarray]:
@@ -39,36 +42,43 @@ def embed(
     evaluation: EvaluationConfig,
     *,
     device: torch.device | str = "cpu",
-    batch_frames: int = BATCH_FRAMES,
+    batch_frames: int | None = None,
     progress: Callable[[int], None] = lambda count: None,
 ) -> np.ndarray:
     """Embeddings of all utterances of `reader`, in its order: float32 [U, D], or [U, K, D] when K crops are asked for.
 
     An utterance shorter than a crop, or than what the network needs, is repeated to that length. Batches are a function
-    of the lengths alone. Raises InputError naming the utterance when an embedding is not finite.
+    of the lengths alone; by default they hold BATCH_FRAMES of the device. The next is read meanwhile. Raises
+    InputError naming the utterance when an embedding is not finite.
     """
     was_training = embedder.training
     embedder.eval().to(device)
+    device = torch.device(device)
     num_frames = np.asarray(num_frames, dtype=np.int64)
     reader.check_num_frames(np.arange(len(num_frames)), num_frames)
     result: np.ndarray | None = None
     effective = np.full_like(num_frames, evaluation.crop_frames * evaluation.crops)
     if not evaluation.crops:
         effective = np.maximum(num_frames, embedder.min_frames)
-    for batch in length_batches(effective, batch_frames):
+
+    def read(batch: np.ndarray) -> tuple[np.ndarray, torch.Tensor, torch.Tensor | None]:
+        """The batch, its features [N, T, F] and how many frames of each count, where they differ."""
         if evaluation.crops:
             starts = np.concatenate([crop_starts(count, evaluation) for count in num_frames[batch]])
             features = reader.crops(np.repeat(batch, evaluation.crops), starts, evaluation.crop_frames)
             lengths = None
         else:
-            lengths = effective[batch]
-            features = np.zeros((len(batch), lengths.max(), reader.dim), dtype=np.float32)
-            for row, index in enumerate(batch):
-                whole = reader.whole(index)
-                features[row, : lengths[row]] = np.resize(whole, (lengths[row], reader.dim))
+            # Frames past an utterance's end are its first again: the repetition of what is too short, and else masked.
+            features = reader.crops(batch, np.zeros_like(batch), int(effective[batch].max()))
+            lengths = torch.from_numpy(effective[batch]) if np.ptp(effective[batch]) else None
+        tensor = torch.from_numpy(features)
+        return batch, tensor.pin_memory() if device.type == "cuda" else tensor, lengths
+
+    batches = length_batches(effective, batch_frames or BATCH_FRAMES[device.type])
+    for batch, features, lengths in read_ahead(read, batches):
         embeddings = embedder(
-            torch.from_numpy(features).to(device),
-            None if lengths is None else torch.from_numpy(lengths).to(device),
+            features.to(device, non_blocking=True),
+            None if lengths is None else lengths.to(device),
         )
         embeddings = embeddings.float().cpu().numpy()
         if evaluation.crops:

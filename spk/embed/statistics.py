@@ -13,8 +13,11 @@ from spk.errors import InputError
 
 def mean_and_deviation(features: NDArray[np.floating]) -> NDArray[np.float32]:
     """Features [T, F] -> [2F]: the means over time, then the standard deviations (divided by T)."""
-    mean, deviation = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
-    return np.concatenate([mean, deviation]).astype(np.float32)
+    centred = features.astype(np.float64)
+    mean = centred.mean(axis=0)
+    centred -= mean
+    variance = np.einsum("tf,tf->f", centred, centred) / len(centred)
+    return np.concatenate([mean, np.sqrt(variance)]).astype(np.float32)
 
 
 def statistics(reader: FeatureReader, progress: Callable[[int], object] = lambda count: None) -> NDArray[np.float32]:

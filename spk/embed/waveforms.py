@@ -1,0 +1,103 @@
+"""From waveforms to embeddings in one call: the system's own front end, network and evaluation protocol."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spk.config import EvaluationConfig, SystemConfig, make_system, read_evaluation
+from spk.data.audio import AudioError, resample
+from spk.embed.embeddings import embed
+from spk.embed.model import load_model
+from spk.errors import InputError
+from spk.feats import FRONT_ENDS
+from spk.feats.analysis import Together
+from spk.nets.embedder import Embedder
+
+
+class WaveformEmbedder:
+    """`embedder = WaveformEmbedder.load("exp/system")`, then `embedder(waves, 16000)` -> float32 [N, D].
+
+    As steps/make_feats and steps/extract_embeddings embed them: equal to 1e-5 when the ark is not compressed. In an ark
+    of 8 bits features are off by up to 1/256 of the quarter of their range that they lie in, which turns an embedding
+    by a cosine of the order of 1e-4 from the one here; do not mix both where that counts.
+    """
+
+    def __init__(
+        self,
+        embedder: Embedder,
+        config: SystemConfig,
+        evaluation: EvaluationConfig,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.embedder = embedder.eval().to(device)
+        self.evaluation, self.device = evaluation, torch.device(device)
+        self.features = Together(FRONT_ENDS.build("features", config.features), self.device)
+        self.sample_rate = self.features.sample_rate
+
+    @classmethod
+    def load(cls, exp_dir: str | os.PathLike[str], device: torch.device | str = "cpu") -> WaveformEmbedder:
+        """EXP/final.pt. Raises: InputError when there is none, or it is no network."""
+        embedder, content = load_model(Path(exp_dir))
+        config = make_system(content, f"{exp_dir}/final.pt")
+        return cls(embedder, config, read_evaluation("", content["evaluation"]), device)
+
+    def __call__(self, waves: Sequence[Tensor | np.ndarray], rate: int) -> np.ndarray:
+        """Samples in ±1, [samples] each, at `rate` Hz -> float32 [N, D], or [N, K, D] where the system embeds K crops.
+
+        A higher rate is brought down as for audio files. Raises: InputError that names the wave, by its place, that is
+        empty, too short, not finite or not one channel, and for a rate below the system's.
+        """
+        if not len(waves):
+            raise InputError("no wave to embed")
+        features = self.features([self.prepared(index, wave, rate) for index, wave in enumerate(waves)])
+        reader = FeaturesInMemory(features)
+        num_frames = [len(matrix) for matrix in features]
+        return embed(self.embedder, reader, num_frames, self.evaluation, device=self.device)
+
+    def prepared(self, index: int, wave: Tensor | np.ndarray, rate: int) -> np.ndarray:
+        """float32 [samples] at the system's rate."""
+        name = f"wave {index}"
+        samples = np.asarray(wave.detach().cpu() if isinstance(wave, Tensor) else wave)
+        if samples.ndim != 1:
+            raise InputError(f"{name}: is of the shape {list(samples.shape)}; give one channel, [samples]")
+        if not np.issubdtype(samples.dtype, np.floating):
+            raise InputError(f"{name}: holds {samples.dtype}; give floating point in ±1 (16-bit samples / 32768)")
+        if not len(samples):
+            raise InputError(f"{name}: is empty")
+        if not np.isfinite(samples).all():
+            raise InputError(f"{name}: {np.count_nonzero(~np.isfinite(samples))} values are not finite")
+        if rate < self.sample_rate:
+            raise InputError(f"{name}: sampled at {rate} Hz; the features need {self.sample_rate} Hz or more")
+        try:
+            samples = resample(name, samples.astype(np.float32), rate, self.sample_rate)
+        except AudioError as error:
+            raise InputError(str(error)) from None
+        if len(samples) < self.features.min_samples:
+            raise InputError(
+                f"{name}: too short: {len(samples)} samples at {self.sample_rate} Hz, at least "
+                f"{self.features.min_samples} are needed"
+            )
+        return samples
+
+
+class FeaturesInMemory:
+    """Matrices [T, F] as a FeatureReader gives those of an ark."""
+
+    def __init__(self, matrices: Sequence[np.ndarray]) -> None:
+        self.matrices = matrices
+        self.utterances = [f"wave {index}" for index in range(len(matrices))]
+
+    def check_num_frames(self, indices: np.ndarray, expected: np.ndarray) -> None:
+        """Nothing: they were counted here."""
+
+    def crops(self, indices: Sequence[int] | np.ndarray, starts: Sequence[int] | np.ndarray, length: int) -> np.ndarray:
+        """float32 [B, length, F]: of matrix indices[b], the frames from starts[b] on; past its end again from 0."""
+        chosen = [self.matrices[index] for index in indices]
+        frames = np.arange(length)
+        return np.stack([x[(start + frames) % len(x)] for x, start in zip(chosen, starts, strict=True)])
