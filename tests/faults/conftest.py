@@ -4,36 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from unit.train.commands import train_command
-from unit.train.conftest import data_dir, system_yaml, train, write_data_dir, write_system
+from unit.train.conftest import data_dir, exp, system_yaml, train, trained
 
-from spk.bin.train import main
-
-__all__ = ["data_dir", "system_yaml", "train"]
-
-
-@pytest.fixture(scope="session")
-def trained(tmp_path_factory) -> Path:
-    """The experiment directory of `system_yaml` trained on `data_dir`, not to be written to."""
-    folder = tmp_path_factory.mktemp("trained")
-    command = train_command(write_system(folder / "system.yaml"), write_data_dir(folder / "data"), folder / "exp")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["train", *map(str, command[3:])])
-        main()
-    return folder / "exp"
-
-
-@pytest.fixture
-def exp(trained, tmp_path) -> Path:
-    """A copy of `trained`."""
-    return shutil.copytree(trained, tmp_path / "exp")
+__all__ = ["data_dir", "exp", "system_yaml", "train", "trained"]
 
 
 @pytest.fixture

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,9 +68,32 @@ def system_yaml(tmp_path: Path) -> Path:
     return write_system(tmp_path / "system.yaml")
 
 
-def write_system(path: Path) -> Path:
-    path.write_text(yaml.safe_dump(SYSTEM))
+def write_system(path: Path, system: Mapping[str, Any] = SYSTEM) -> Path:
+    path.write_text(yaml.safe_dump(dict(system)))
     return path
+
+
+def train_in(folder: Path, system: Mapping[str, Any] = SYSTEM) -> Path:
+    """The experiment directory of `system` trained on the data directory, all below `folder`."""
+    command = train_command(
+        write_system(folder / "system.yaml", system), write_data_dir(folder / "data"), folder / "exp"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["train", *map(str, command[3:])])
+        main()
+    return folder / "exp"
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> Path:
+    """The experiment directory of `system_yaml` trained on `data_dir`, not to be written to."""
+    return train_in(tmp_path_factory.mktemp("trained"))
+
+
+@pytest.fixture
+def exp(trained, tmp_path) -> Path:
+    """A copy of `trained`."""
+    return shutil.copytree(trained, tmp_path / "exp")
 
 
 @dataclass

@@ -8,6 +8,7 @@ import shutil
 import pytest
 import torch
 import yaml
+from unit.train.conftest import SYSTEM, train_in, write_system
 
 from spk.config import load_system
 from spk.losses import LOSSES
@@ -26,15 +27,20 @@ def parameters_of(saved):
     return {name: value for name, value in saved["embedder"].items() if "running" not in name and "num_" not in name}
 
 
-@pytest.fixture
-def softmax(train, system_yaml, data_dir, tmp_path):
+SOFTMAX = {**SYSTEM, "normalization": "global", "loss": "softmax", "curriculum": {}}
+
+
+@pytest.fixture(scope="module")
+def trained_softmax(tmp_path_factory):
     """A trained softmax system, its normalisation one that has weights."""
-    system = yaml.safe_load(system_yaml.read_text())
-    system_yaml.write_text(yaml.safe_dump({**system, "normalization": "global", "loss": "softmax", "curriculum": {}}))
-    exp = tmp_path / "softmax"
-    done = train(system_yaml, data_dir, exp)
-    assert done.returncode == 0, done.stderr
-    return exp
+    return train_in(tmp_path_factory.mktemp("softmax"), SOFTMAX)
+
+
+@pytest.fixture
+def softmax(trained_softmax, system_yaml, tmp_path):
+    """A copy of it; `system_yaml` has its config."""
+    write_system(system_yaml, SOFTMAX)
+    return shutil.copytree(trained_softmax, tmp_path / "softmax")
 
 
 @pytest.mark.parametrize("option", ["--init-from", "--init_from"])
