@@ -1,0 +1,106 @@
+"""Embeddings of an ark: batches of like length against one utterance at a time, by network and length of utterances.
+
+Usage: python3 tests/benchmarks/extraction.py [--networks fast_resnet34,...] [--seconds 1] [--rounds 3] [--json FILE]
+Ours: spk.embed.embeddings.embed, what a job of steps/extract_embeddings does. The other way is embedder(features[None])
+in a loop without gradients, each utterance read by kaldiio.load_mat at its turn. On the CPU on one thread, by the
+processor's time on all threads; on the GPU where there is one, by the clock. `--seconds`: about how long a round of one
+way may take; it decides the number of utterances. Weights are random, frames noise, in the ark in Kaldi's 8 bits (16
+for 257 values a frame). Peak: the most memory that the process has held until then, less what it held at the beginning.
+"""
+
+from __future__ import annotations
+
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+import kaldiio
+import numpy as np
+import torch
+from measure import Table, by_turns, median_ratio, parser, report
+
+from spk.config import EvaluationConfig
+from spk.data.ark import FeatureReader
+from spk.data.ark_format import encode_matrix
+from spk.embed.embeddings import BATCH_FRAMES, embed
+from spk.nets.embedder import build_embedder
+
+# Title -> the network and the values of a frame that it takes.
+NETWORKS = {
+    "fast_resnet34": ({"name": "fast_resnet34"}, 40),
+    "fast_resnet34, half as wide": ({"name": "fast_resnet34", "channels": 0.5}, 40),
+    "fast_resnet34, a quarter": ({"name": "fast_resnet34", "channels": 0.25}, 40),
+    "vgg_m_40": ({"name": "vgg_m_40"}, 40),
+    "thin_resnet34": ({"name": "thin_resnet34"}, 257),
+    "rescnn": ({"name": "rescnn"}, 161),
+}
+RANGES = {"2-4 s": (200, 400), "4-20 s": (400, 2000), "30-60 s": (3000, 6000)}  # frames
+MOST_UTTERANCES = 256
+
+
+def write_ark(folder: str, lengths: np.ndarray, dim: int, random: np.random.Generator) -> None:
+    with Path(folder, "feats.ark").open("wb") as ark, Path(folder, "feats.scp").open("w") as scp:
+        for index, length in enumerate(lengths):
+            ark.write(f"u{index} ".encode())
+            scp.write(f"u{index} {folder}/feats.ark:{ark.tell()}\n")
+            frames = random.standard_normal((length, dim), np.float32)
+            ark.write(encode_matrix(np.abs(frames) if dim == 257 else frames, 3 if dim == 257 else 1))
+
+
+def peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main() -> None:
+    options_parser = parser(__doc__, rounds=3, networks=",".join(name.split(",")[0] for name in NETWORKS), seconds=1.0)
+    options = options_parser.parse_args()
+    wanted = options.networks.split(",")
+    torch.set_num_threads(1)
+    device = torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+    clock = time.perf_counter if device.type == "cuda" else time.process_time
+    random = np.random.default_rng(0)
+    table = Table(
+        f"Embeddings, on {device.type}, {BATCH_FRAMES[device.type]} frames a batch",
+        ["network", "utterances", "number", "ours (utt/s)", "one by one (utt/s)", "ratio", "peak (MB)"],
+    )
+    before = peak_mb()
+    for title, (network, dim) in NETWORKS.items():
+        if network["name"] not in wanted:
+            continue
+        torch.manual_seed(0)
+        embedder = build_embedder("instance", network, num_bins=dim).eval().to(device)
+        for range_title, (least, most) in RANGES.items():
+            with torch.inference_mode():
+                typical = torch.randn(1, (least + most) // 2, dim, device=device)
+                embedder(typical).cpu()
+                begin = time.perf_counter()
+                embedder(typical).cpu()
+                one = time.perf_counter() - begin
+            enough = max(2, 6 * BATCH_FRAMES["cpu"] // (least + most))  # for three batches
+            count = int(np.clip(options.seconds / one, enough, MOST_UTTERANCES))
+            lengths = random.integers(least, most, count)
+            with tempfile.TemporaryDirectory() as folder:
+                write_ark(folder, lengths, dim, random)
+                reader = FeatureReader(f"{folder}/feats.scp")
+                places = [line.split()[1] for line in Path(folder, "feats.scp").read_text().splitlines()]
+
+                def ours(embedder=embedder, reader=reader, lengths=lengths) -> None:
+                    embed(embedder, reader, lengths, EvaluationConfig(), device=device)
+
+                def one_by_one(embedder=embedder, places=places) -> None:
+                    with torch.no_grad():
+                        for place in places:
+                            features = torch.from_numpy(np.array(kaldiio.load_mat(place), np.float32)).to(device)
+                            embedder(features[None]).cpu()
+
+                taken = by_turns({"ours": ours, "one by one": one_by_one}, options.rounds, clock)
+            rates = [count / float(np.median(seconds)) for seconds in taken.values()]
+            ratio = median_ratio(taken["one by one"], taken["ours"])
+            table.add(title, range_title, count, *rates, ratio, peak_mb() - before)
+            print(f"{title}, {range_title}: {ratio:.2f}", flush=True)
+    report(options, table)
+
+
+if __name__ == "__main__":
+    main()
