@@ -35,6 +35,8 @@ def main() -> None:
     options.add_argument("folder", type=Path)
     options = options.parse_args()
     results = read_results(options.folder)
+    if not options.page.is_file():
+        raise SystemExit(f"report: {options.page}: no such page")
     text, missing, unused = fill(options.page.read_text(), results)
     plots = options.page.with_suffix("")
     plots.mkdir(exist_ok=True)
