@@ -94,7 +94,7 @@ class FeatureReader:
         self.ranges = np.zeros(count, np.float32)
         self._maps: dict[int, np.ndarray] = {}
         self._files: dict[int, BinaryIO] = {}  # of those whose bytes were asked for ahead
-        self.reads_only_parts = False  # for who asks for them ahead: the system is to read nothing around them
+        self._reads_only_parts = False
         self.first = self._header(0)
         self.dim = self.first.columns
 
@@ -210,6 +210,11 @@ class FeatureReader:
                     os.posix_fadvise(file, offset, LONGEST_HEADER, os.POSIX_FADV_WILLNEED)
                 os.posix_fadvise(file, begin, size, os.POSIX_FADV_WILLNEED)
 
+    def read_only_parts(self) -> None:
+        """From now on the system reads no page of an ark that nobody asks for: for those who ask ahead."""
+        self._maps.clear()
+        self._reads_only_parts = True
+
     def _file(self, path_id: int) -> BinaryIO:
         if path_id not in self._files:
             if len(self._files) >= MOST_MAPS:
@@ -259,7 +264,7 @@ class FeatureReader:
         if path_id not in self._maps:
             if len(self._maps) >= MOST_MAPS:
                 self._maps.pop(next(iter(self._maps)))
-            self._maps[path_id] = map_file(self.scp.paths[path_id], self.scp.path, self.reads_only_parts)
+            self._maps[path_id] = map_file(self.scp.paths[path_id], self.scp.path, self._reads_only_parts)
         return self._maps[path_id]
 
 

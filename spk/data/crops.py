@@ -70,7 +70,7 @@ class CodedCropDataset(CropDataset):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.reader.reads_only_parts = True
+        self.reader.read_only_parts()
 
     def __getitem__(self, batch: Batch) -> tuple[Any, torch.Tensor, Batch] | InputError:
         self.will_need(batch)

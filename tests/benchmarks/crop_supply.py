@@ -277,12 +277,11 @@ def as_training_takes_them(options: argparse.Namespace, folder: Path) -> Table:
     return table
 
 
-class NothingAsked(CodedCropDataset):
-    """A stream that waits for each byte when it comes to it."""
+class PlainStream(CodedCropDataset):
+    """One that waits for each byte when it comes to it; the system reads around what is touched, as by itself."""
 
     def __init__(self, *args: object) -> None:
-        super().__init__(*args)
-        self.reader.reads_only_parts = False  # the system reads around what is touched, as it does by itself
+        CropDataset.__init__(self, *args)
 
     def will_need(self, batch: object) -> None:
         pass
@@ -316,7 +315,7 @@ def cold(options: argparse.Namespace, folder: Path) -> Table:
 
         taken: dict[str, list[float]] = {"ahead": [], "alone": []}
         for _ in range(options.rounds):
-            for way, dataset in (("ahead", CodedCropDataset), ("alone", NothingAsked)):
+            for way, dataset in (("ahead", CodedCropDataset), ("alone", PlainStream)):
                 with ark.open("rb") as file:
                     os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
                 stream = batches(dataset)

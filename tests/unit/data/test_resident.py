@@ -90,6 +90,25 @@ def test_a_store_knows_its_size_before_it_reads_and_then_reads_each_byte_once(sc
     assert arks - 60 * len(KINDS) <= store.num_bytes <= arks
 
 
+def test_what_goes_to_another_device_goes_there_by_pieces_and_is_all_of_it(scp, monkeypatch):
+    """The device meta stands in for one with its own memory: it takes copies and forgets them."""
+    reader = FeatureReader(scp)
+    expected = store_of(reader)
+    expected.load()
+    monkeypatch.setattr(resident, "PIECE", 6000)
+    pieces, copy = [], torch.Tensor.copy_
+
+    def kept(target: torch.Tensor, piece: torch.Tensor) -> torch.Tensor:
+        assert target.device.type == "meta" and len(piece) == len(target)
+        pieces.append(piece.clone())
+        return copy(target, piece)
+
+    monkeypatch.setattr(torch.Tensor, "copy_", kept)
+    ResidentArks(FeatureReader(scp), reader.num_frames(), torch.device("meta")).load()
+    assert len(pieces) > 2 and max(len(piece) for piece in pieces) <= 6000
+    assert torch.equal(torch.cat(pieces), expected._bytes)
+
+
 def test_of_few_utterances_only_theirs_are_held(tmp_path):
     records = {f"u{i:03}": encode_matrix(np.full((400, 30), i, float) + np.arange(30), 3) for i in range(50)}
     scp = write_ark(tmp_path / "x", records)
