@@ -111,19 +111,27 @@ def table_of(content: Mapping[str, Any], title: str) -> list[dict[str, Any]]:
 
 
 def ratios(results: Results) -> list[tuple[str, str, float]]:
-    """(benchmark, what is compared, ratio) of every number in a column called ratio, ratio to ..., or speed.
+    """(benchmark, what is compared, ratio) of every number in a column called ratio, ratio to ..., / ... or speed.
 
     What is compared is said by the words that begin its row and the column's own; where several columns are called
-    ratio, each by that before it, which holds the rate of the other way. Our own row, of ratio 1, is no comparison.
+    ratio, each by that before it, which holds the rate of the other way. Our own row, of ratio 1, is no comparison, and
+    where rows say that they are of spk, the others are none.
     """
     found = []
     for name, content in results.items():
         for table in content["tables"]:
-            places = [place for place, column in enumerate(table.columns) if re.fullmatch(r"ratio( .*)?|speed", column)]
-            for row in table.rows:
-                words = [value for value in row[: places[0]] if isinstance(value, str)] if places else []
+            places = [
+                place for place, column in enumerate(table.columns) if re.fullmatch(r"(ratio|/)( .*)?|speed", column)
+            ]
+            own = [row for row in table.rows if str(row[0]).startswith("spk:")]
+            for row in own or table.rows:
+                words = (
+                    [value.removeprefix("spk: ") for value in row[: places[0]] if isinstance(value, str)]
+                    if places
+                    else []
+                )
                 for place in places:
-                    column = table.columns[place].removeprefix("ratio").removeprefix("speed").strip()
+                    column = re.sub(r"^(ratio|speed|/(?= .))", "", table.columns[place]).strip()
                     if not column and len(places) > 1:
                         column = re.sub(r"[(,].*", "", table.columns[place - 1]).strip()
                     if isinstance(row[place], int | float) and row[place] != 1:

@@ -126,11 +126,15 @@ def test_a_ratio_is_named_by_the_words_of_its_row_and_by_what_it_compares_with(i
         "B", ["length", "ours", "theirs (1/s)", "ratio", "peer, 1/s", "ratio"], [["2 s", 4, 2, 2.0, None, None]]
     )
     said = table("C", ["way", "ratio to a loop", "speed over one process"], [["ours", 3.0, 1.9]])
-    results = {"a": {"tables": [plain, two]}, "c": {"tables": [said]}}
+    ours = table(
+        "D", ["way", "1/s", "/ whole files"], [["whole files", 2.0, 1.0], ["x", 3.0, 1.5], ["spk: arks", 8.0, 4.0]]
+    )
+    results = {"a": {"tables": [plain, two]}, "c": {"tables": [said, ours]}}
     assert report.ratios(results) == [
         ("a", "loop, x, y", 2.5),
         ("a", "2 s, theirs", 2.0),
         ("c", "ours, to a loop", 3.0),
+        ("c", "arks, whole files", 4.0),
     ]
 
 
