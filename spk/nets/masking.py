@@ -20,11 +20,19 @@ def frame_mask(lengths_N: Tensor, num_frames: int) -> Tensor:
 
 
 def zero_padding(x: Tensor, lengths_N: Tensor | None) -> Tensor:
-    """x [N, ..., T] with the frames past each length set to zero."""
+    """x [N, ..., T] with the frames past each length set to zero: in x itself where inference mode made it.
+
+    There, on a CPU, only the padding is touched: a product with a mask at each layer takes a third of the time of all.
+    """
     if lengths_N is None:
         return x
+    if x.is_inference() and x.device.type == "cpu":
+        for of_utterance, length in zip(x, lengths_N.tolist(), strict=True):
+            of_utterance[..., length:] = 0
+        return x
     mask_NT = frame_mask(lengths_N, x.shape[-1])
-    return x * mask_NT.view(x.shape[0], *[1] * (x.dim() - 2), x.shape[-1]).to(x.dtype)
+    mask = mask_NT.view(x.shape[0], *[1] * (x.dim() - 2), x.shape[-1]).to(x.dtype)
+    return x.mul_(mask) if x.is_inference() else x * mask
 
 
 def masked_mean(x: Tensor, lengths_N: Tensor | None) -> Tensor:
