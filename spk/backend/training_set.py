@@ -76,7 +76,9 @@ def read_training_set(
         raise InputError(f"{embedding_dir} has no embedding of any utterance of {data}")
     missing = [utterance for utterance in utt2spk if utterance not in place]
     list_missing(missing_list, missing)
-    speakers = np.unique([utt2spk[utterance] for utterance in utterances], return_inverse=True)[1]
+    names = [utt2spk[utterance] for utterance in utterances]
+    number = {name: place for place, name in enumerate(sorted(set(names)))}
+    speakers = np.array([number[name] for name in names])
     chosen = copy.copy(scp)
     rows = np.array([place[utterance] for utterance in utterances])
     chosen.utterances, chosen.path_ids, chosen.offsets = utterances, scp.path_ids[rows], scp.offsets[rows]

@@ -141,13 +141,15 @@ def scores_of_trials(trials: Trials, scores: Scores, trials_path: object, scores
     The paths are for messages. Raises: InputError unless the scores cover the trials exactly: a trial without score, a
     score without trial, a pair with two different scores. The message counts them and lists the first ones.
     """
-    same_names = trials.utterances == scores.utterances
-    if same_names and np.array_equal(trials.enroll, scores.enroll) and np.array_equal(trials.test, scores.test):
-        return scores.values.astype(np.float64, copy=False)
-    indices = dict(zip(trials.utterances, range(len(trials.utterances)), strict=True))
-    names = np.array([indices.get(name, -1) for name in scores.utterances], dtype=np.int64)
+    if trials.utterances == scores.utterances:
+        names = np.arange(len(trials.utterances))
+    else:
+        indices = dict(zip(trials.utterances, range(len(trials.utterances)), strict=True))
+        names = np.array([indices.get(name, -1) for name in scores.utterances], dtype=np.int64)
     wanted, given = trials.keys(), Pairs(trials.utterances, names[scores.enroll], names[scores.test]).keys()
     given[(names[scores.enroll] < 0) | (names[scores.test] < 0)] = -1
+    if np.array_equal(given, wanted):
+        return scores.values.astype(np.float64, copy=False)
     order = np.argsort(given, kind="stable")
     ordered, ordered_values = given[order], scores.values[order]
     place = np.minimum(np.searchsorted(ordered, wanted), len(ordered) - 1)

@@ -1,35 +1,43 @@
-"""Cosine scoring of a VoxCeleb1-sized trial list, file to file, against one cosine_similarity call per trial.
+"""Cosine scoring of a VoxCeleb1-sized trial list, file to file, against scoring trial by trial.
 
-Usage: python3 tests/benchmarks/cosine_scoring.py [--list o|e] [--dim D] [--rounds R]
+Usage: python3 tests/benchmarks/cosine_scoring.py [--list o|e] [--dim D] [--peer-wespeaker DIR] [--rounds R] [--json F]
 Drawn embeddings and trials of the size of VoxCeleb1-O (37,720 trials, 4,708 utterances) or VoxCeleb1-E (581,480 trials,
-145,160 utterances) are written to a temporary folder. `spk`: from the trial list, embedding.scp and ark to the score
-file, in one process and as the command with Python's start. `torch`: the calls alone, on tensors in memory. By turns.
+145,160 utterances) are written to a temporary folder. Ours: from the trial list, embedding.scp and ark to the score
+file, in this process; as text and in the binary form. Against: one call of torch's cosine_similarity per trial, on
+tensors in memory; scikit-learn's per trial on embeddings that kaldiio read, file to file; with --peer-wespeaker that
+loop of a tree of wespeaker (wespeaker/bin/score.py: trials_cosine_score). These take as long per trial whatever the
+length of the list, and score the first --slow-trials. By turns in processor time; the command with Python's start,
+which is another process, in seconds on the wall. Then how score files are written and read.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import kaldiio
 import numpy as np
 import torch
+from measure import Table, by_turns, median_ratio, parser, report
+from sklearn.metrics.pairwise import cosine_similarity as sklearn_cosine_similarity
 from torch.nn.functional import cosine_similarity
 
 from spk.backend import BACKENDS
 from spk.backend.scoring import score_trials
 from spk.data.ark import read_vectors
-from spk.data.scores import read_scores, write_scores
+from spk.data.scores import read_scores, scores_of_trials, write_scores
 from spk.data.trials import read_trials
 from spk.embed.write import write_embeddings
 
 SIZES = {"o": (37_720, 4_708, 40), "e": (581_480, 145_160, 1_251)}  # trials, utterances, speakers
-TORCH_CALLS = 10_000  # a longer list takes as long per trial
 
 
 def make_files(folder: Path, num_trials: int, num_utterances: int, num_speakers: int, dim: int) -> None:
@@ -44,9 +52,10 @@ def make_files(folder: Path, num_trials: int, num_utterances: int, num_speakers:
             file.write(f"{names[e]} {names[t]} {'target' if speakers[e] == speakers[t] else 'nontarget'}\n")
 
 
-def file_to_file(folder: Path) -> None:
+def file_to_file(folder: Path, binary: bool = False) -> None:
     trials = read_trials(folder / "trials")
-    write_scores(folder / "scores", trials, score_trials(trials, folder, folder, BACKENDS.build("backend", "cosine")))
+    scores = score_trials(trials, folder, folder, BACKENDS.build("backend", "cosine"))
+    write_scores(folder / ("scores.npz" if binary else "scores"), trials, scores, binary)
 
 
 def with_start_up(folder: Path) -> None:
@@ -58,50 +67,97 @@ def one_call_per_trial(embeddings: torch.Tensor, pairs: list[tuple[int, int]]) -
     return [float(cosine_similarity(embeddings[enroll], embeddings[test], dim=0)) for enroll, test in pairs]
 
 
-def rate(count: int, function: Callable[..., object], *arguments: object) -> float:
-    """Trials a second of one run."""
-    start = time.perf_counter()
-    function(*arguments)
-    return count / (time.perf_counter() - start)
+def sklearn_per_trial(folder: Path, trials: Path, output: Path) -> None:
+    embeddings = dict(kaldiio.load_scp_sequential(str(folder / "embedding.scp")))
+    with trials.open() as lines, output.open("w") as written:
+        for line in lines:
+            enroll, test, label = line.split()
+            score = sklearn_cosine_similarity(embeddings[enroll][None], embeddings[test][None])[0][0]
+            written.write(f"{enroll} {test} {score:.5f} {label}\n")
+
+
+def wespeaker_loop(tree: str, folder: Path, trials: Path) -> Callable[[], object]:
+    """Its trials_cosine_score on the same files, without subtracting a mean; it writes beside them."""
+    sys.path.insert(0, tree)
+    try:
+        spec = importlib.util.spec_from_file_location("peer_score", Path(tree) / "wespeaker" / "bin" / "score.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    except (OSError, ImportError) as error:
+        raise SystemExit(f"--peer-wespeaker {tree}: {error}; give a checkout, with what it needs installed") from None
+    places = {"eval_scp_path": str(folder / "embedding.scp"), "store_dir": str(folder), "trials": [str(trials)]}
+    return lambda: module.trials_cosine_score(**places)
+
+
+def score_files(folder: Path, rounds: int) -> Table:
+    """Both forms of the score file: its size, writing and reading."""
+    trials, scores = read_trials(folder / "trials"), read_scores(folder / "scores.npz")
+    values = scores_of_trials(trials, scores, "trials", "scores").astype(np.float32)
+    forms = {"text": False, "binary": True}
+    ways = {}
+    for name, binary in forms.items():
+        ways[f"write {name}"] = partial(write_scores, folder / name, trials, values, binary)
+        ways[f"read {name}"] = partial(read_scores, folder / name)
+    seconds = by_turns(ways, rounds, time.process_time)
+    table = Table(
+        f"Score files of {len(trials):,} float32 scores",
+        ["form", "MB", "write s", "read s", "write ratio", "read ratio"],
+    )
+    for name in forms:
+        table.add(
+            name,
+            (folder / name).stat().st_size / 1e6,
+            *(statistics.median(seconds[f"{what} {name}"]) for what in ("write", "read")),
+            *(median_ratio(seconds[f"{what} text"], seconds[f"{what} {name}"]) for what in ("write", "read")),
+        )
+    return table
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--list", choices=SIZES, default="o")
-    parser.add_argument("--dim", type=int, default=512)
-    parser.add_argument("--rounds", type=int, default=9)
-    options = parser.parse_args()
-    num_trials, num_utterances, num_speakers = SIZES[options.list]
+    options_of = parser(__doc__, dim=512, slow_trials=5000, peer_wespeaker="")
+    options_of.add_argument("--list", choices=SIZES, default="o")
+    options = options_of.parse_args()
+    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        make_files(folder, num_trials, num_utterances, num_speakers, options.dim)
-        trials = read_trials(folder / "trials")
-        embeddings = torch.from_numpy(read_vectors(folder / "embedding.scp", trials.utterances)[1])
-        pairs = list(zip(trials.enroll.tolist(), trials.test.tolist(), strict=True))[:TORCH_CALLS]
-        file_to_file(folder)
-        difference = np.abs(read_scores(folder / "scores").values[: len(pairs)] - one_call_per_trial(embeddings, pairs))
-        rates = [
-            (
-                rate(len(pairs), one_call_per_trial, embeddings, pairs),
-                rate(num_trials, file_to_file, folder),
-                rate(num_trials, with_start_up, folder),
-            )
-            for _ in range(options.rounds)
-        ]
-    print(
-        f"{num_trials} trials of {num_utterances} utterances, {options.dim} dimensions; thousands of trials a second,"
+        tables = measure(options, Path(name))
+    report(options, *tables)
+
+
+def measure(options: argparse.Namespace, folder: Path) -> list[Table]:
+    num_trials, num_utterances, num_speakers = SIZES[options.list]
+    make_files(folder, num_trials, num_utterances, num_speakers, options.dim)
+    trials = read_trials(folder / "trials")
+    embeddings = torch.from_numpy(read_vectors(folder / "embedding.scp", trials.utterances)[1])
+    pairs = list(zip(trials.enroll.tolist(), trials.test.tolist(), strict=True))[: options.slow_trials]
+    file_to_file(folder)
+    difference = np.abs(read_scores(folder / "scores").values[: len(pairs)] - one_call_per_trial(embeddings, pairs))
+    assert difference.max() < 1e-5
+
+    first_trials = folder / "first_trials"
+    with (folder / "trials").open() as lines, first_trials.open("w") as written:
+        written.writelines(line for line, _ in zip(lines, pairs, strict=False))
+    slow = {
+        "torch, one call per trial, in memory": lambda: one_call_per_trial(embeddings, pairs),
+        "scikit-learn, one call per trial": lambda: sklearn_per_trial(folder, first_trials, folder / "slow_scores"),
+    }
+    if options.peer_wespeaker:
+        slow["wespeaker's loop"] = wespeaker_loop(options.peer_wespeaker, folder, first_trials)
+    ours = {
+        "spk, file to file": lambda: file_to_file(folder),
+        "spk, file to binary file": lambda: file_to_file(folder, binary=True),
+    }
+    seconds = by_turns(slow | ours, options.rounds, time.process_time)
+    seconds |= by_turns({"spk, the command with Python's start (wall)": lambda: with_start_up(folder)}, options.rounds)
+    per_trial = {
+        way: [value / (len(pairs) if way in slow else num_trials) for value in taken] for way, taken in seconds.items()
+    }
+    columns = ["way", "trials/s", *(f"ratio to {way.split(',')[0]}" for way in slow)]
+    table = Table(
+        f"Cosine scoring: {num_trials:,} trials of {num_utterances:,} utterances, {options.dim} dimensions", columns
     )
-    print(f"median (best) of {len(rates)} rounds")
-    for what, column in zip(
-        ("torch, one call per trial", "file to file", "file to file, with Python's start"),
-        zip(*rates, strict=True),
-        strict=True,
-    ):
-        ratio = statistics.median(spk / calls for spk, (calls, *_) in zip(column, rates, strict=True))
-        print(
-            f"{what:34s} {statistics.median(column) / 1000:7.1f} ({max(column) / 1000:.1f}), {ratio:5.1f} times torch"
-        )
-    print(f"largest difference of the scores {difference.max():.1e}")
+    for way, taken in per_trial.items():
+        table.add(way, 1 / statistics.median(taken), *(median_ratio(per_trial[other], taken) for other in slow))
+    return [table, score_files(folder, options.rounds)]
 
 
 if __name__ == "__main__":

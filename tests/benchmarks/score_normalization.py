@@ -1,17 +1,17 @@
 """Adaptive S-norm, in blocks with a partition, against sorting the cohort's scores of both sides of each trial.
 
-Usage: python3 tests/benchmarks/score_normalization.py [--utterances U] [--trials N] [--cohort C] [--dim D] [--rounds R]
-Drawn embeddings in memory, cosine scoring; the same results. In processor time.
+Usage: python3 tests/benchmarks/score_normalization.py [--utterances U] [--trials N] [--cohort C] [--dim D] [--top-n N]
+Drawn embeddings in memory, cosine scoring; the same results, which is checked. By turns, in processor time.
 """
 
 from __future__ import annotations
 
-import argparse
 import resource
 import statistics
 import time
 
 import numpy as np
+from measure import Table, by_turns, median_ratio, parser, report
 from numpy.typing import NDArray
 
 from spk.backend import BACKENDS
@@ -34,11 +34,7 @@ def sorting_per_trial(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, value in (("utterances", 4_708), ("trials", 37_720), ("cohort", 5_994), ("dim", 512), ("top-n", 300)):
-        parser.add_argument(f"--{name}", type=int, default=value)
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
+    options = parser(__doc__, utterances=4_708, trials=37_720, cohort=5_994, dim=512, top_n=300).parse_args()
     random = np.random.default_rng(0)
     table, cohort = (
         unit_length(random.standard_normal((count, options.dim), dtype=np.float32))
@@ -52,23 +48,27 @@ def main() -> None:
     members = utterances_alone([f"c{row}" for row in range(options.cohort)])
     normalization = Normalization("as", Cohort("drawn", members, []), options.top_n)
 
-    times, memory = [], 0
-    for _ in range(options.rounds):
-        before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
-        fast = normalize(scores, backend, *sides, cohort, normalization)
-        middle = time.process_time()
-        memory = max(memory, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
-        slow = sorting_per_trial(scores, table, enroll, test, cohort, options.top_n)
-        times.append((len(slow) / (time.process_time() - middle), len(scores) / (middle - start)))
-    slow_rate, fast_rate = (statistics.median(column) for column in zip(*times, strict=True))
-    print(
-        f"{options.trials} trials of {options.utterances} utterances, a cohort of {options.cohort}, top "
-        f"{options.top_n}, {options.dim} dimensions; processor time, median of {len(times)} rounds"
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    fast = normalize(scores, backend, *sides, cohort, normalization)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    slow = sorting_per_trial(scores, table, enroll, test, cohort, options.top_n)
+    assert np.abs(fast[: len(slow)] - slow).max() < 1e-3
+    ways = {
+        "sorting per trial": lambda: sorting_per_trial(scores, table, enroll, test, cohort, options.top_n),
+        "spk, blocks and partitions": lambda: normalize(scores, backend, *sides, cohort, normalization),
+    }
+    seconds = by_turns(ways, options.rounds, time.process_time)
+    counts = dict(zip(ways, (len(slow), options.trials), strict=True))
+    per_trial = {way: [value / counts[way] for value in taken] for way, taken in seconds.items()}
+    title = (
+        f"Adaptive S-norm: {options.trials:,} trials of {options.utterances:,} utterances, a cohort of "
+        f"{options.cohort:,}, top {options.top_n}, {options.dim} dimensions"
     )
-    print(f"sorting per trial   {slow_rate:12,.0f} trials a second")
-    print(f"blocks, partitions  {fast_rate:12,.0f} trials a second, {fast_rate / slow_rate:.0f} times as many")
-    print(f"{options.trials / fast_rate:.2f} s in all, memory {memory / 1024:.0f} MiB, ", end="")
-    print(f"largest difference of the scores {np.abs(fast[: len(slow)] - slow).max():.1e}")
+    result = Table(title, ["way", "trials/s of CPU", "ratio", "MiB beside the tables"])
+    for way, taken in per_trial.items():
+        ratio = median_ratio(per_trial["sorting per trial"], taken)
+        result.add(way, 1 / statistics.median(taken), ratio, memory / 1024 if way.startswith("spk") else None)
+    report(options, result)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
-"""Time of the test sets of E and H at their real size: python3 tests/benchmarks/trial_lists.py
+"""Time of the test sets of E and H at their real size.
 
+Usage: python3 tests/benchmarks/trial_lists.py [--rounds R] [--json FILE]
 Makes lists of the published sizes over data directories as large as VoxCeleb1's (tables only, no audio) in a temporary
 folder, runs the command as a user does, once and once more, and then its parts by themselves. The plain way reads one
 list line by line, looks its utterances up in a dict, checks labels and repeated pairs and writes the trials.
@@ -7,31 +8,25 @@ list line by line, looks its utterances up in a dict, checks labels and repeated
 
 from __future__ import annotations
 
-import argparse
 import random
+import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+
+from measure import Table, by_turns, median_ratio, parser, report
 
 from spk.bin.prepare_voxceleb_trials import LIST_TABLE, PREPARED_FILES, write_test_set
 from spk.data.data_dir import read_table, speakers_to_utterances, write_table
 from spk.data.stamp import describe_inputs
 from spk.data.trials import write_trials
 from spk.data.validate_data_dir import FEATURE_FILES, Checks, validate_data_dir
-from spk.data.voxceleb_trials import read_list_table, read_voxceleb_trials
+from spk.data.voxceleb_trials import PublishedList, read_list_table, read_voxceleb_trials
 
 COMMAND = LIST_TABLE.parent / "prepare_voxceleb_trials"
 PARTS = {"vox1_dev": (1211, 148_642), "vox1_test": (40, 4_874)}  # speakers, utterances
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-
-
-def timed(function: Callable[..., Any], *arguments: Any) -> tuple[float, Any]:
-    start = time.perf_counter()
-    result = function(*arguments)
-    return time.perf_counter() - start, result
 
 
 def run(argv: list[str]) -> None:
@@ -91,48 +86,66 @@ def plain_way(path: Path, utt2spk: dict[str, str], output: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.parse_args()
+    options = parser(__doc__, rounds=3).parse_args()
     lists = [one for one in read_list_table(LIST_TABLE) if one.output.parent.name == "vox1"]
     with tempfile.TemporaryDirectory() as folder:
-        data, list_dir = Path(folder) / "data", Path(folder) / "lists"
-        list_dir.mkdir()
-        groups = write_sources(data)
-        for seed, one in enumerate(lists):
-            write_list(list_dir / one.files[0], groups, one.num_trials, one.num_targets, seed)
-        sources = [data / name for name in PARTS]
-        argv = [str(COMMAND), "--lists", "e,h", str(list_dir), ",".join(map(str, sources)), str(data)]
-        print(
-            f"{sum(one.num_trials for one in lists)} trials in {len(lists)} lists, {sum(map(len, groups))} utterances"
-        )
-        for what in ("first call", "second call"):
-            seconds, _ = timed(run, argv)
-            print(f"{seconds:7.2f} s  the command, {what}", flush=True)
+        tables = measure(lists, Path(folder), options.rounds)
+    report(options, *tables)
 
-        one, path = lists[0], list_dir / lists[0].files[0]
-        tables = [source / name for source in sources for name in PREPARED_FILES if (source / name).exists()]
-        seconds, _ = timed(describe_inputs, [path, *tables])
-        print(f"{seconds:7.2f} s  digests of a list and the sources")
-        seconds, utt2spk_of = timed(lambda: {source: read_table(source / "utt2spk") for source in sources})
-        print(f"{seconds:7.2f} s  utt2spk of the sources")
-        reading, trials = timed(read_voxceleb_trials, path)
-        print(f"{reading:7.2f} s  list {one.name} read and checked: {len(trials)} trials")
-        looking, _ = timed(lambda: set(trials.utterances).difference(*utt2spk_of.values()))
-        print(f"{looking:7.2f} s  its {len(trials.utterances)} utterances looked up")
-        counting, _ = timed(trials.num_repeated)
-        print(f"{counting:7.2f} s  repeated pairs counted")
-        writing, _ = timed(write_trials, data / "trials", trials)
-        print(f"{writing:7.2f} s  trials written")
-        seconds, _ = timed(write_test_set, data / "vox1", {"trials_e": trials}, utt2spk_of)
-        print(f"{seconds:7.2f} s  data directory with these trials written and checked")
-        checks = Checks(skip=frozenset(FEATURE_FILES), files_exist=False)
-        seconds, _ = timed(validate_data_dir, data / "vox1", checks)
-        print(f"{seconds:7.2f} s  of that, the check")
-        utt2spk = {utterance: speaker for table in utt2spk_of.values() for utterance, speaker in table.items()}
-        plain, _ = timed(plain_way, path, utt2spk, data / "plain")
-        assert (data / "plain").read_bytes() == (data / "trials").read_bytes()
-        ours = reading + looking + counting + writing
-        print(f"{plain:7.2f} s  the plain way, a list read, looked up and written; plain / ours {plain / ours:.1f}")
+
+def measure(lists: list[PublishedList], folder: Path, rounds: int) -> list[Table]:
+    data, list_dir = folder / "data", folder / "lists"
+    list_dir.mkdir()
+    groups = write_sources(data)
+    for seed, one in enumerate(lists):
+        write_list(list_dir / one.files[0], groups, one.num_trials, one.num_targets, seed)
+    sources = [data / name for name in PARTS]
+    argv = [str(COMMAND), "--lists", "e,h", str(list_dir), ",".join(map(str, sources)), str(data)]
+    whole = Table(
+        f"The command: {sum(one.num_trials for one in lists):,} trials in {len(lists)} lists, "
+        f"{sum(map(len, groups)):,} utterances",
+        ["call", "s"],
+    )
+    for what in ("first", "second"):
+        start = time.perf_counter()
+        run(argv)
+        whole.add(what, time.perf_counter() - start)
+
+    one, path = lists[0], list_dir / lists[0].files[0]
+    trials, utt2spk_of = read_voxceleb_trials(path), {source: read_table(source / "utt2spk") for source in sources}
+    utt2spk = {utterance: speaker for table in utt2spk_of.values() for utterance, speaker in table.items()}
+    checks = Checks(skip=frozenset(FEATURE_FILES), files_exist=False)
+    tables = [source / name for source in sources for name in PREPARED_FILES if (source / name).exists()]
+    parts = {
+        "digests of a list and the sources": lambda: describe_inputs([path, *tables]),
+        "utt2spk of the sources": lambda: {source: read_table(source / "utt2spk") for source in sources},
+        "list read and checked": lambda: read_voxceleb_trials(path),
+        "its utterances looked up": lambda: set(trials.utterances).difference(*utt2spk_of.values()),
+        "repeated pairs counted": trials.num_repeated,
+        "trials written": lambda: write_trials(data / "trials", trials),
+        "data directory written and checked": lambda: write_test_set(data / "vox1", {"trials_e": trials}, utt2spk_of),
+        "of that, the check": lambda: validate_data_dir(data / "vox1", checks),
+    }
+    seconds = by_turns(parts, rounds, time.process_time)
+    shares = Table(
+        f"Parts, list {one.name}: {len(trials):,} trials, {len(trials.utterances):,} utterances", ["part", "s"]
+    )
+    for part, taken in seconds.items():
+        shares.add(part, statistics.median(taken))
+
+    def ours() -> None:
+        read = read_voxceleb_trials(path)
+        set(read.utterances).difference(*utt2spk_of.values())
+        read.num_repeated()
+        write_trials(data / "trials", read)
+
+    ways = {"line by line": lambda: plain_way(path, utt2spk, data / "plain"), "spk": ours}
+    seconds = by_turns(ways, rounds, time.process_time)
+    assert (data / "plain").read_bytes() == (data / "trials").read_bytes()
+    compared = Table("A list read, looked up and written", ["way", "s of CPU", "ratio"])
+    for way, taken in seconds.items():
+        compared.add(way, statistics.median(taken), median_ratio(seconds["line by line"], taken))
+    return [whole, shares, compared]
 
 
 if __name__ == "__main__":
