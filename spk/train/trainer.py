@@ -18,7 +18,7 @@ from spk.backend import BACKENDS
 from spk.backend.registry import backend_while_training
 from spk.collectives import ALONE, Group
 from spk.config import EvaluationConfig, SystemConfig, numbers_of
-from spk.data.crops import load_batches
+from spk.data.crops import ResidentCropDataset, load_batches
 from spk.data.files import whole_file
 from spk.data.sampler import Batch, SpeakerSampler
 from spk.data.share import Share
@@ -429,8 +429,9 @@ class Trainer:
     def out_of_memory_says_what_to_lower(self) -> contextlib.AbstractContextManager[None]:
         batch = self.config.batch
         more = "more GPUs (--ngpu)" if self.device.type == "cuda" else "a machine with more memory"
+        first = "set train.resident to false, " if isinstance(self.dataset, ResidentCropDataset) else ""
         return lower_when_out_of_memory(
-            f"lower batch.size ({batch.size}) or batch.crop_frames ({batch.crop_frames}), or use {more}"
+            f"{first}lower batch.size ({batch.size}) or batch.crop_frames ({batch.crop_frames}), or use {more}"
         )
 
 

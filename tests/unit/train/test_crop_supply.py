@@ -118,3 +118,17 @@ def test_a_gpu_holds_what_leaves_half_or_16_gib_for_the_network(resident, free, 
     assert type(open_crops(config, training, torch.device("cpu"))[0]) is (
         ResidentCropDataset if resident is True else CropDataset
     )
+
+
+@pytest.mark.parametrize("resident", ["true", "false"])
+def test_when_memory_runs_out_what_the_features_take_is_named_first(
+    train, system_yaml, data_dir, tmp_path, monkeypatch, resident
+):
+    def too_much(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr("spk.train.trainer.Trainer.train_step", too_much)
+    done = train(system_yaml, data_dir, tmp_path / "exp", "--train.resident", resident)
+    assert done.returncode == 1
+    assert ("; set train.resident to false, lower batch.size (4)" in done.stderr) == (resident == "true")
+    assert "lower batch.size (4) or batch.crop_frames (20)" in done.stderr
