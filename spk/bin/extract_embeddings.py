@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--threads", type=int, default=1, help="of torch on the CPU")
     parser.add_argument(
-        "--batch-frames", type=int, help="frames of a batch, padding included (default: 2000; a GPU 32000)"
+        "--batch-frames", type=int, help="frames of a batch, padding included (default: 80000 / bins; on a GPU 32000)"
     )
     parser.add_argument("--evaluation", default="", help="keys of the section that win over the system's own, as YAML")
     parser.add_argument("--only-check", action="store_true", help="see whether all this fits together; write nothing")
@@ -50,7 +50,7 @@ def main() -> None:
     from tqdm import tqdm
 
     from spk.data.ark import FeatureReader
-    from spk.embed.embeddings import BATCH_FRAMES, embed
+    from spk.embed.embeddings import embed, frames_of_batch
     from spk.embed.model import load_model
     from spk.embed.write import write_embeddings
     from spk.train.training_data import open_wave_features
@@ -88,7 +88,7 @@ def main() -> None:
         reader = FeatureReader(data_dir / "feats.scp", utterances)
         utt2num_frames = read_table(data_dir / "utt2num_frames")
         num_frames = np.array([int(utt2num_frames[utterance]) for utterance in utterances])
-    batch_frames = options.batch_frames or BATCH_FRAMES[device.type]
+    batch_frames = options.batch_frames or frames_of_batch(device, reader.dim)
     if device.type == "cuda":
         embedder.to(memory_format=torch.channels_last)
     batch = (

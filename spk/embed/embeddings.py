@@ -13,9 +13,15 @@ from spk.data.read_ahead import read_ahead
 from spk.errors import InputError
 from spk.nets.embedder import Embedder
 
-# Frames of a batch, padding included, by kind of device. On a CPU larger batches leave its cache: utterances one
-# by one are faster then (tests/benchmarks/extraction.py). On a GPU these are fewer than a training batch has.
-BATCH_FRAMES = {"cpu": 2000, "cuda": 32_000}
+# Values (frames times bins) of a batch, padding included. On a CPU larger batches leave its cache, and utterances one
+# by one are faster then (tests/benchmarks/extraction.py).
+VALUES_ON_CPU = 80_000
+FRAMES_ON_GPU = 32_000  # fewer than a training batch has
+
+
+def frames_of_batch(device: torch.device, num_bins: int) -> int:
+    """How many frames a batch holds where nobody says."""
+    return max(1, VALUES_ON_CPU // num_bins) if device.type == "cpu" else FRAMES_ON_GPU
 
 
 def length_batches(num_frames: np.ndarray, batch_frames: int) -> Iterator[np.ndarray]:
@@ -48,7 +54,7 @@ def embed(
     """Embeddings of all utterances of `reader`, in its order: float32 [U, D], or [U, K, D] when K crops are asked for.
 
     An utterance shorter than a crop, or than what the network needs, is repeated to that length. Batches are a function
-    of the lengths alone; by default they hold BATCH_FRAMES of the device. The next is read meanwhile. Raises
+    of the lengths alone; by default they hold `frames_of_batch`. The next is read meanwhile. Raises
     InputError naming the utterance when an embedding is not finite.
     """
     was_training = embedder.training
@@ -74,7 +80,7 @@ def embed(
         tensor = torch.from_numpy(features)
         return batch, tensor.pin_memory() if device.type == "cuda" else tensor, lengths
 
-    batches = length_batches(effective, batch_frames or BATCH_FRAMES[device.type])
+    batches = length_batches(effective, batch_frames or frames_of_batch(device, reader.dim))
     for batch, features, lengths in read_ahead(read, batches):
         embeddings = embedder(
             features.to(device, non_blocking=True),

@@ -91,6 +91,7 @@ class FeaturesInMemory:
 
     def __init__(self, matrices: Sequence[np.ndarray]) -> None:
         self.matrices = matrices
+        self.dim = matrices[0].shape[1]
         self.utterances = [f"wave {index}" for index in range(len(matrices))]
 
     def check_num_frames(self, indices: np.ndarray, expected: np.ndarray) -> None:

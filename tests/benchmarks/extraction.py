@@ -23,7 +23,7 @@ from measure import Table, by_turns, median_ratio, parser, report
 from spk.config import EvaluationConfig
 from spk.data.ark import FeatureReader
 from spk.data.ark_format import encode_matrix
-from spk.embed.embeddings import BATCH_FRAMES, embed
+from spk.embed.embeddings import embed, frames_of_batch
 from spk.nets.embedder import build_embedder
 
 # Title -> the network and the values of a frame that it takes.
@@ -61,7 +61,7 @@ def main() -> None:
     clock = time.perf_counter if device.type == "cuda" else time.process_time
     random = np.random.default_rng(0)
     table = Table(
-        f"Embeddings, on {device.type}, {BATCH_FRAMES[device.type]} frames a batch",
+        f"Embeddings, on {device.type}",
         ["network", "utterances", "number", "ours (utt/s)", "one by one (utt/s)", "ratio", "peak (MB)"],
     )
     before = peak_mb()
@@ -77,7 +77,7 @@ def main() -> None:
                 begin = time.perf_counter()
                 embedder(typical).cpu()
                 one = time.perf_counter() - begin
-            enough = max(2, 6 * BATCH_FRAMES["cpu"] // (least + most))  # for three batches
+            enough = max(2, 6 * frames_of_batch(torch.device("cpu"), dim) // (least + most))  # for three batches
             count = int(np.clip(options.seconds / one, enough, MOST_UTTERANCES))
             lengths = random.integers(least, most, count)
             with tempfile.TemporaryDirectory() as folder:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from spk.nets.masking import MaskedConv1d, MaskedConv2d, MaskedMaxPool2d, least_frames
+from spk.nets.masking import MaskedConv1d, MaskedConv2d, MaskedMaxPool2d, least_frames, zero_padding
 
 
 def test_a_dilated_convolution_says_how_many_frames_are_left():
@@ -40,3 +40,16 @@ def test_the_least_frames_are_the_first_that_all_layers_take(layers):
         return x.shape[-1] >= 1
 
     assert least_frames(nn.ModuleList(layers)) == next(frames for frames in range(1, 100) if takes(frames))
+
+
+def test_inference_mode_zeroes_what_it_made_in_place_and_leaves_the_callers_tensors():
+    x, lengths = torch.ones(2, 3, 4), torch.tensor([4, 1])
+    expected = torch.ones(2, 3, 4)
+    expected[1, :, 1:] = 0
+    with torch.inference_mode():
+        assert torch.equal(zero_padding(x, lengths), expected) and x.all()
+        made = x + 0
+        assert zero_padding(made, lengths) is made and torch.equal(made, expected)
+    with torch.no_grad():
+        made = x + 0
+        assert torch.equal(zero_padding(made, lengths), expected) and made.all()
