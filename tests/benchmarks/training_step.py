@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -86,6 +87,17 @@ def add_bound(
     table: Table, config: SystemConfig, seconds: float, rates: tuple[float, float], number_bytes: int
 ) -> None:
     """A row: operations, bytes, the bound by each, the larger of them, what was reached, and its share."""
+    work = work_of(step_of(config), config.batch.size)
+    by_operations, by_bytes = work.operations / rates[0], number_bytes * work.numbers / rates[1]
+    table.add(
+        *(config.network["name"], config.batch.size, work.operations / 1e9, number_bytes * work.numbers / 1e9),
+        *(by_operations, by_bytes, "operations" if by_operations > by_bytes else "bytes"),
+        *(seconds, 100 * max(by_operations, by_bytes) / seconds),
+    )
+
+
+def step_of(config: SystemConfig) -> Callable[[int], None]:
+    """`step(crops)` takes so many crops of noise through the network and back, with a softmax over few speakers."""
     embedder = build_embedder(config.normalization, config.network, bins_of(config)).train()
     given = {"embedding_dim": config.network["embedding_dim"], "num_speakers": 8, "utterances_per_speaker": 1}
     loss = LOSSES.build("loss", "softmax", **given)
@@ -95,13 +107,7 @@ def add_bound(
         embedder.zero_grad()
         TrainingStep(embedder, loss, "float32").forward_backward(features, torch.arange(crops))
 
-    work = work_of(step, config.batch.size)
-    by_operations, by_bytes = work.operations / rates[0], number_bytes * work.numbers / rates[1]
-    table.add(
-        *(config.network["name"], config.batch.size, work.operations / 1e9, number_bytes * work.numbers / 1e9),
-        *(by_operations, by_bytes, "operations" if by_operations > by_bytes else "bytes"),
-        *(seconds, 100 * max(by_operations, by_bytes) / seconds),
-    )
+    return step
 
 
 BOUND_COLUMNS = [
