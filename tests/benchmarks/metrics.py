@@ -1,8 +1,8 @@
 """All metrics of 581 thousand and of millions of scores, from files and by draws of speakers, against the plain ways.
 
 Usage: python3 tests/benchmarks/metrics.py [--num-scores N,...] [--num-draws N] [--rounds R] [--json FILE]
-Ours: error_rates and summary, every number of the results table. Against scikit-learn's det_curve alone, false-alarm and
-miss rates at all thresholds. Half of the scores are targets of N(4, 1), the others non-targets of N(0, 1), float64.
+Ours: error_rates and summary, every number of the results table. Against scikit-learn's det_curve alone, false-alarm
+and miss rates at all thresholds. Half of the scores are targets of N(4, 1), the others non-targets of N(0, 1), float64.
 From files: VoxCeleb1-E's 581,480 trials, of 145,160 utterances: the list and the scores read, put together and
 measured, with scores as text and in the binary form; against reading both line by line into dicts and scikit-learn.
 Draws: of VoxCeleb1-E's 1,251 speakers, all metrics in each, one core; against the EER alone of trials repeated as often
@@ -122,9 +122,7 @@ def main() -> None:
         "the EER of repeated trials": partial(repeated, values, is_target, enroll, test),
         "spk, all metrics": partial(bootstrap, values, is_target, enroll, test, options.num_draws),
     }
-    title = (
-        f"Draws of {NUM_SPEAKERS:,} speakers, {NUM_TRIALS:,} trials, {options.num_draws} draws and what comes before"
-    )
+    title = f"Draws of {NUM_SPEAKERS:,} speakers, {NUM_TRIALS:,} trials, {options.num_draws} draws"
     tables.append(compared(title, "s of CPU a draw", ways, options.rounds, (REPEATED_DRAWS, options.num_draws)))
     report(options, *tables)
 

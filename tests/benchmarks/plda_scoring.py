@@ -1,6 +1,6 @@
 """PLDA scoring of a VoxCeleb1-sized trial list, file to file, against one call per trial and Kaldi's program.
 
-Usage: python3 tests/benchmarks/plda_scoring.py [--list o|e] [--dim D] [--utterances-per-model N] [--rounds R] [--json F]
+Usage: python3 tests/benchmarks/plda_scoring.py [--list o|e] [--dim D] [--utterances-per-model N] [--json FILE]
 Drawn embeddings, trials and a PLDA model; lists as in cosine_scoring.py beside this. Ours: from the list, the model's
 file, embedding.scp and ark to the score file; single utterances, the same as a binary file, and models of
 --utterances-per-model utterances each. Against: both embeddings of a trial, in memory, through the model and then the

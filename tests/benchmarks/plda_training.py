@@ -4,7 +4,7 @@ Usage: python3 tests/benchmarks/plda_training.py [--speakers S] [--utterances N]
 File to file: drawn embeddings of S speakers with N utterances each; from utt2spk, embedding.scp and ark to the model's
 file, with Kaldi's defaults (no LDA, no length normalisation) and with length normalisation, where the embeddings are
 read twice. Where it is on PATH, Kaldi's ivector-compute-plda on the same files. In processor time; Kaldi's start
-counts, Python's does not. The parts: where our time goes. In memory: from statistics per speaker, of 2 to 60 utterances;
+counts, Python's does not. The parts: where our time goes. In memory: from statistics per speaker of 2 to 60 utterances,
 the equations of train_plda's docstring as they stand, with the inverse of a D x D matrix for each speaker, or for each
 number of utterances that there is; one iteration.
 """
