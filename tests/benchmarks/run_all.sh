@@ -3,7 +3,7 @@
 # Run all benchmarks, or those named (crop_supply growth ...), one after the other: OUT/NAME.json and OUT/NAME.log of each.
 #
 # Goes on when one fails, names those that did at the end, and has status 1 then. gpu_training is run where there is a
-# GPU. All take about 20 minutes on two cores that do nothing else. Then: python3 tests/benchmarks/report.py OUT.
+# GPU. All take about half an hour on two cores that do nothing else. Then: python3 tests/benchmarks/report.py OUT.
 # To measure at VoxCeleb2's size, too, which takes longer: GROWTH_OPTIONS=--voxceleb2 run_all.sh OUT growth
 set -euo pipefail
 all=(crop_supply features extraction training_step cosine_scoring plda_scoring plda_training score_normalization
