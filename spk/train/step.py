@@ -92,7 +92,7 @@ class TrainingStep:
     ) -> None:
         self.embedder, self.loss, self.precision = embedder, loss, precision
         self.parts, self.group, self.share = parts, group, share
-        self.forward = forward or embedder
+        self.forward = embedder if forward is None else forward
 
     def forward_backward(self, features: Tensor, labels: Tensor, masked: Tensor | None = None) -> Tensor:
         """Features [S, T, F] of the share, labels [B] of the whole batch -> the loss.
