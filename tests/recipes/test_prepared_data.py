@@ -19,10 +19,10 @@ CONFIG = ROOT / "egs" / "mini" / "conf" / "fast_resnet34_dam.yaml"
 
 
 def run(recipe: str, *options: object, script: str = "run.sh") -> subprocess.CompletedProcess[str]:
-    command = [ROOT / "egs" / recipe / script, "--ngpu=0", "--nj=2", *options]
+    command = [ROOT / "egs" / recipe / script, "--ngpu=0", "--nj=1", *options]
     if recipe == "sitw":
         command.append(f"--overlap={ROOT / 'tests' / 'data' / 'sitw_overlap.txt'}")
-    return subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300)
+    return subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=900)
 
 
 def succeeds(finished: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
@@ -83,14 +83,14 @@ def test_voxceleb_reports_each_list_by_every_back_end(prepared, voxceleb):
     assert found == set(itertools.product(["test", "test_some"], ["cosine", "plda", "plda_as"]))
 
 
-@pytest.mark.parametrize("stage", range(8))
-def test_a_stage_of_voxceleb_alone_redoes_nothing(prepared, voxceleb, stage):
+@pytest.mark.parametrize("stages", [(0, 3), (4, 4), (5, 5), (6, 6), (7, 7)], ids=str)
+def test_stages_of_voxceleb_alone_redo_nothing(prepared, voxceleb, stages):
     def made() -> dict[Path, int]:
         files = [path for path in prepared.rglob("*") if path.is_file() and "log" not in path.parts]
         return {path: path.stat().st_mtime_ns for path in files if path.name != ".lock"}
 
     before = made()
-    succeeds(run("voxceleb", *voxceleb, f"--stage={stage}", f"--stop-stage={stage}"))
+    succeeds(run("voxceleb", *voxceleb, f"--stage={stages[0]}", f"--stop-stage={stages[1]}"))
     assert made() == before
 
 
@@ -174,7 +174,8 @@ def test_a_run_may_go_on_with_other_crops_and_then_uses_them(prepared, voxceleb,
     exp = tmp_path / "exp"
     shutil.copytree(prepared / "exp", exp)
     options = [option for option in voxceleb if not str(option).startswith("--exp=")]
-    succeeds(run("voxceleb", *options, f"--exp={exp}", "--evaluation.crops=2", "--evaluation.crop_frames=40"))
+    options += [f"--exp={exp}", "--stage=4", "--stop-stage=5"]
+    succeeds(run("voxceleb", *options, "--evaluation.crops=2", "--evaluation.crop_frames=40"))
     crops = kaldiio.load_scp(str(exp / "embeddings_test" / "embedding.scp"))
     assert {matrix.shape[0] for matrix in crops.values()} == {2}
     assert (exp / "final.pt").read_bytes() == (prepared / "exp" / "final.pt").read_bytes()
