@@ -24,8 +24,8 @@ class WaveformEmbedder:
     """`embedder = WaveformEmbedder.load("exp/system")`, then `embedder(waves, 16000)` -> float32 [N, D].
 
     As steps/make_feats and steps/extract_embeddings embed them: equal to 1e-5 when the ark is not compressed. 8 bits
-    move a logarithm by up to 0.07 in speech, and an embedding of an untrained Fast ResNet-34 by a cosine distance of less
-    than 1e-6; a trained network may be more sensitive.
+    move a logarithm by up to 0.07 in speech, and an embedding of an untrained Fast ResNet-34 by a cosine distance under
+    1e-6; a trained network may be more sensitive.
     """
 
     def __init__(
