@@ -28,7 +28,7 @@ def objectives(folder: Path, corpus: Path, names: str | None, *options: str) -> 
         command.append(f"--objectives={names}")
     folders = [f"--corpus={corpus}", f"--data={folder / 'data'}", f"--baseline={folder / 'statistics'}"]
     done = subprocess.run(
-        [*command, "--", *folders, *SMALL_OPTIONS, *options], capture_output=True, text=True, timeout=600
+        [*command, "--", *folders, "--nj=1", *SMALL_OPTIONS, *options], capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done
