@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 import torch
+from torch._dynamo.utils import counters
 from torch.autograd.graph import saved_tensors_hooks
 from torch.testing import assert_close
 
@@ -12,7 +15,7 @@ from spk.data.share import Share
 from spk.errors import InputError
 from spk.losses import LOSSES
 from spk.nets.embedder import build_embedder
-from spk.train.step import TrainingStep, check_parts
+from spk.train.step import TrainingStep, check_parts, compiled
 
 SPEAKERS, UTTERANCES = 7, 2
 LABELS = torch.tensor([3, 1, 8, 0, 5, 7, 2]).repeat_interleave(UTTERANCES)
@@ -98,3 +101,19 @@ def test_parts_that_would_be_too_small_are_refused_by_number():
     content["train"]["accumulate"] = 7
     with pytest.raises(InputError, match="7 parts need a batch of 14 speakers or more"):
         check_parts(make_system(content, "here"), 1)
+
+
+def test_a_compiled_embedder_stands_in_for_the_embedder_and_is_compiled_once(monkeypatch):
+    """Traced, and run without a compiler of C++, which takes a minute; margins and masks change from step to step."""
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
+    values = []
+    for mode in (False, True):
+        embedder, loss = build("am_softmax", "xvector")
+        step = TrainingStep(embedder, loss, "float32", forward=compiled(embedder, mode))
+        before = counters["stats"]["unique_graphs"]
+        for number in range(3):
+            loss.margin = 0.1 * number
+            features, masked = drawn()
+            values.append(step.forward_backward(features, LABELS, masked.roll(number)))
+        assert counters["stats"]["unique_graphs"] - before == int(mode)
+    assert_close(values[:3], values[3:])
