@@ -44,7 +44,7 @@ class Run:
         return subprocess.run(command, capture_output=True, text=True, timeout=900, cwd=self.folder)
 
     def killed(self, stages: Sequence[int], happened) -> None:
-        process = subprocess.Popen(self.command(stages, "--nj=1"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(self.command(stages), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             kill_when(process, happened)
         finally:
@@ -151,19 +151,18 @@ def test_a_stage_before_its_time_says_which_one_to_run_first(tmp_path, corpus, s
 
 
 def test_stage_by_stage_and_killed_in_between_the_scores_are_the_same_bytes(tmp_path, finished, corpus):
-    """With one job, where the whole run has two."""
     run = Run(tmp_path / "run", corpus)
     succeeds(run([0, 1]))
     run.killed([2], lambda: any(run.data.rglob("*.ark*")))
     assert not all((set_dir / "feats.scp").exists() for set_dir in run.data.iterdir())
-    succeeds(run([2], "--nj=1"))
+    succeeds(run([2]))
     run.killed([3], lambda: any((run.exp / "checkpoints").glob("*.pt")))
     assert not (run.exp / "final.pt").exists()
     succeeds(run([3]))
     run.killed([4], lambda: any(run.exp.glob("embeddings_train/embedding.*")))
     assert not (run.exp / "embeddings_train" / ".done").exists()
     for stage in (4, 5, 6):
-        succeeds(run([stage], "--nj=1"))
+        succeeds(run([stage]))
     assert run.scores() == finished.scores()
 
 
