@@ -49,7 +49,7 @@ def run_until(last: int, group: Group, system_yaml: Path, data_dir: Path, exp: P
         config=str(system_yaml), device="cpu", accept_changes="false", data=str(data_dir), exp=str(exp)
     )
     batches = []
-    begin, after_step = Trainer.begin, Trainer.after_step
+    begin, after_look = Trainer.begin, Trainer.after_look
 
     def begin_in_float64(trainer: Trainer) -> None:
         features_of = trainer.features_of
@@ -59,14 +59,14 @@ def run_until(last: int, group: Group, system_yaml: Path, data_dir: Path, exp: P
         begin(trainer)
 
     def and_stop(trainer: Trainer) -> None:
-        after_step(trainer)
+        after_look(trainer)
         batches.append(trainer.last_batch.utterances.tolist())
         if trainer.step == last:
             raise StopIteration
 
     with contextlib.ExitStack() as held:
         held.enter_context(mock.patch.object(Trainer, "begin", begin_in_float64))
-        held.enter_context(mock.patch.object(Trainer, "after_step", and_stop))
+        held.enter_context(mock.patch.object(Trainer, "after_look", and_stop))
         held.enter_context(contextlib.suppress(StopIteration))
         train(options, [], group, held)
     return batches
