@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spk.backend.plda import Plda
 from spk.backend.speaker_statistics import SpeakerStatistics
@@ -21,24 +22,42 @@ def train_plda(statistics: SpeakerStatistics, num_iters: int = 10) -> Plda:
         M = (B^-1 + n W^-1)^-1      w = M n W^-1 (m - mu)
         B = sum (M + w w') / S      W = [scatter + sum n (M + (m - mu - w)(m - mu - w)')] / N
     In the basis where W = I and B = diag(psi), M is diagonal: psi / (1 + n psi), whatever n. So all is kept in this
-    basis, which costs one eigenvalue problem per iteration and no inverse of a speaker's own.
+    basis, which costs one eigenvalue problem per iteration and no inverse of a speaker's own. There
+        r = m - mu - w = (m - mu) / (1 + n psi)      w = n psi r
     Raises: InputError where the covariances cannot be told.
     """
     refuse_too_little(statistics)
-    counts, num_utterances = statistics.counts[:, None], statistics.num_utterances
     mean = statistics.means.mean(axis=0)
-    means, scatter = statistics.means - mean, statistics.scatter
+    counts, means, num_speakers = condensed(statistics.counts, statistics.means - mean)
+    roots, scatter = np.sqrt(counts), statistics.scatter
     transform, psi = np.eye(statistics.dim), np.ones(statistics.dim)
     for _ in range(num_iters):
-        variance = psi / (1 + counts * psi)  # [S, D]: the diagonals of M
-        expected = counts * variance * means  # [S, D]: w
-        residual = means - expected
-        between = (expected.T @ expected + np.diag(variance.sum(axis=0))) / statistics.num_speakers
-        within = scatter + (counts * residual).T @ residual + np.diag((counts * variance).sum(axis=0))
-        step = Plda.from_covariances(mean, within / num_utterances, between)
+        shrinkage = 1 / (1 + counts * psi)  # [S, D]: of M, the diagonals over psi; of r, over m - mu
+        weighted = means * shrinkage
+        weighted *= roots  # products of an array with itself cost half of others
+        within = scatter + weighted.T @ weighted + np.diag((num_speakers * counts)[:, 0] @ shrinkage * psi)
+        weighted *= roots
+        weighted *= psi  # w
+        between = (weighted.T @ weighted + np.diag(num_speakers[:, 0] @ shrinkage * psi)) / statistics.num_speakers
+        step = Plda.from_covariances(mean, within / statistics.num_utterances, between)
         psi, transform = step.psi, step.transform @ transform
         means, scatter = means @ step.transform.T, step.transform @ scatter @ step.transform.T
     return Plda(mean, transform, psi)
+
+
+def condensed(
+    counts: NDArray[np.int64], means: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Counts [R, 1], means [R, D] and for how many speakers each of these rows stands [R, 1], of counts [S], means [S, D].
+
+    Speakers of as many utterances come in by their sum of m m' alone; of more than D, D rows have the same sum.
+    """
+    rows = []
+    for count in np.unique(counts):
+        own = means[counts == count]
+        kept = np.linalg.qr(own, mode="r") if len(own) > means.shape[1] else own
+        rows.append((np.full((len(kept), 1), float(count)), kept, np.full((len(kept), 1), len(own) / len(kept))))
+    return tuple(np.concatenate(column) for column in zip(*rows, strict=True))
 
 
 def refuse_single_utterances(statistics: SpeakerStatistics) -> None:
