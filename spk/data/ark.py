@@ -26,6 +26,7 @@ from spk.errors import InputError
 
 MOST_MAPS = 256  # arks open at once: each costs a file descriptor
 ITEMSIZES = np.array([DTYPES[kind].itemsize if kind in DTYPES else 0 for kind in range(max(Kind) + 1)])  # by kind
+LINES_AT_A_TIME = 1 << 12  # of an scp
 CROPS_AT_A_TIME = 16  # decoded together: few enough to stay in the processor's cache
 
 
@@ -45,31 +46,36 @@ class Scp:
             table = {utterance: table[utterance] for utterance in utterances}
         if not table:
             raise InputError(f"{path}: is empty")
-        self.utterances = list(table) if utterances is None else list(utterances)
-        self.paths: list[str] = []
-        known: dict[str, int] = {}
-        self.path_ids = np.empty(len(self.utterances), np.int32)
-        self.offsets = np.empty(len(self.utterances), np.int64)
-        for index, utterance in enumerate(self.utterances):
-            ark, offset = self.split(utterance, table[utterance])
-            if ark not in known:
-                known[ark] = len(self.paths)
-                self.paths.append(ark)
-            self.path_ids[index] = known[ark]
-            self.offsets[index] = offset
+        self.utterances = list(table)
+        places, known = list(table.values()), {}
+        self.path_ids = np.empty(len(places), np.int32)
+        self.offsets = np.empty(len(places), np.int64)
+        for start in range(0, len(places), LINES_AT_A_TIME):
+            block = slice(start, start + LINES_AT_A_TIME)
+            arks, self.offsets[block] = self.split(self.utterances[block], places[block])
+            for ark in dict.fromkeys(arks):
+                known.setdefault(ark, len(known))
+            self.path_ids[block] = list(map(known.__getitem__, arks))
+        self.paths: list[str] = list(known)
 
     def __len__(self) -> int:
         return len(self.utterances)
 
-    def split(self, utterance: str, value: str) -> tuple[str, int]:
-        """'a.ark:5' -> ('a.ark', 5); without an offset the matrix is the whole file."""
-        if value.endswith(("]", "|")):
-            raise InputError(
-                f"{self.path}: utterance {utterance!r}: {value!r} is no place in an ark, but a range or a command; "
-                "write such features to an ark with copy-feats"
-            )
-        ark, colon, offset = value.rpartition(":")
-        return (ark, int(offset)) if colon and offset.isdecimal() else (value, 0)
+    def split(self, utterances: Sequence[str], places: Sequence[str]) -> tuple[Sequence[str], Sequence[int]]:
+        """['a.ark:5'] -> (['a.ark'], [5]); without an offset the matrix is the whole file."""
+        arks, colons, offsets = zip(*[place.rpartition(":") for place in places], strict=True)
+        if all(colons) and all(offsets) and "".join(offsets).isdecimal():
+            return arks, list(map(int, offsets))
+        for utterance, place in zip(utterances, places, strict=True):
+            if place.endswith(("]", "|")):
+                raise InputError(
+                    f"{self.path}: utterance {utterance!r}: {place!r} is no place in an ark, but a range or a command; "
+                    "write such features to an ark with copy-feats"
+                )
+        is_offset = [bool(colon) and offset.isdecimal() for colon, offset in zip(colons, offsets, strict=True)]
+        rows = zip(is_offset, places, arks, offsets, strict=True)
+        pairs = [(ark, int(offset)) if split else (place, 0) for split, place, ark, offset in rows]
+        return [ark for ark, _ in pairs], [offset for _, offset in pairs]
 
 
 class FeatureReader:
@@ -287,7 +293,7 @@ def map_file(path: str, scp_path: str, only_parts: bool = False) -> np.ndarray:
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file, though {scp_path} points at it; make it again") from None
-    if only_parts and hasattr(mmap, "MADV_RANDOM"):
+    if only_parts and hasattr(mmap, "MADV_RANDOM") and hasattr(os, "posix_fadvise"):  # else nobody asks ahead
         mapped.madvise(mmap.MADV_RANDOM)
     return np.frombuffer(mapped, np.uint8)
 

@@ -8,6 +8,8 @@ import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from spk.data.files import whole_file
 from spk.errors import InputError
 
@@ -33,6 +35,8 @@ SPEAKER_FILES = ("spk2utt", "spk2gender", "spk2nationality", "cmvn.scp")
 # About the directory as a whole: the frame shift in seconds, and the front end that made feats.scp.
 DIRECTORY_FILES = ("frame_shift", "feats.yaml")
 
+BLANK_THEN_NEWLINE = int.from_bytes(b" \n", "little")
+
 
 def parse_columns(content: bytes) -> tuple[list[str], list[str]]:
     """The first word of each line, and the rest of the line without blanks at its ends.
@@ -40,7 +44,18 @@ def parse_columns(content: bytes) -> tuple[list[str], list[str]]:
     Where a line has no rest the value is '', and where it is empty both are; so the index of an item plus one is its
     line number. Bytes that are not UTF-8 (file names may be anything) survive through surrogate escapes.
     """
+    if has_two_words_a_line(content):
+        words = content.decode("utf-8", "surrogateescape").removesuffix("\n").replace("\n", " ").split(" ")
+        if "" not in words:
+            return words[0::2], words[1::2]
     return split_lines(lines_of(content))
+
+
+def has_two_words_a_line(content: bytes) -> bool:
+    """Whether all characters up to the blank are a blank and a newline by turns, as in most tables; words may be empty."""
+    characters = np.frombuffer(content if content.endswith(b"\n") else content + b"\n", np.uint8)
+    separators = characters[characters <= ord(" ")]
+    return len(separators) % 2 == 0 and bool((separators.view("<u2") == BLANK_THEN_NEWLINE).all())
 
 
 def lines_of(content: bytes) -> list[bytes]:
