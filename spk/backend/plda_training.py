@@ -48,7 +48,7 @@ def train_plda(statistics: SpeakerStatistics, num_iters: int = 10) -> Plda:
 def condensed(
     counts: NDArray[np.int64], means: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Counts [R, 1], means [R, D] and for how many speakers each of these rows stands [R, 1], of counts [S], means [S, D].
+    """Of counts [S] and means [S, D]: counts [R, 1], means [R, D], and for how many speakers each row stands [R, 1].
 
     Speakers of as many utterances come in by their sum of m m' alone; of more than D, D rows have the same sum.
     """

@@ -52,7 +52,7 @@ def parse_columns(content: bytes) -> tuple[list[str], list[str]]:
 
 
 def has_two_words_a_line(content: bytes) -> bool:
-    """Whether all characters up to the blank are a blank and a newline by turns, as in most tables; words may be empty."""
+    """Whether a blank and a newline take turns, with no tabs and the like, as in most tables; words may be empty."""
     characters = np.frombuffer(content if content.endswith(b"\n") else content + b"\n", np.uint8)
     separators = characters[characters <= ord(" ")]
     return len(separators) % 2 == 0 and bool((separators.view("<u2") == BLANK_THEN_NEWLINE).all())
