@@ -32,10 +32,11 @@ def device_arithmetic(device: torch.device) -> Iterator[None]:
     if device.type != "cuda":
         yield
         return
-    matmul, before = torch.backends.cuda.matmul, torch.backends.cuda.matmul.allow_tf32
+    cudnn, matmul, before = torch.backends.cudnn, torch.backends.cuda.matmul, torch.backends.cuda.matmul.allow_tf32
+    kept = {"enabled": cudnn.enabled, "deterministic": cudnn.deterministic}  # `flags` would set what it is not given
     matmul.allow_tf32 = False
     try:
-        with torch.backends.cudnn.flags(benchmark=True, allow_tf32=False):
+        with cudnn.flags(**kept, benchmark=True, allow_tf32=False):
             yield
     finally:
         matmul.allow_tf32 = before
@@ -45,7 +46,8 @@ def compiled(embedder: Embedder, mode: bool | str) -> Callable[..., Tensor]:
     """What to call in its place in training, as `train.compile` says. Parameters and buffers remain the embedder's own.
 
     Batches have one shape, for which alone it is compiled. reduce-overhead, and max-autotune on a GPU, replay CUDA
-    graphs: what they return is overwritten by the next batch, before which a step is done with it.
+    graphs: what they return is overwritten by the next batch, before which a step is done with it. With
+    `train.accumulate` there is a graph for each size of a part, and for parts that are computed again.
     """
     if not mode:
         return embedder

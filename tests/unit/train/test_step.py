@@ -15,7 +15,7 @@ from spk.data.share import Share
 from spk.errors import InputError
 from spk.losses import LOSSES
 from spk.nets.embedder import build_embedder
-from spk.train.step import TrainingStep, check_parts, compiled
+from spk.train.step import TrainingStep, check_parts, compiled, device_arithmetic
 
 SPEAKERS, UTTERANCES = 7, 2
 LABELS = torch.tensor([3, 1, 8, 0, 5, 7, 2]).repeat_interleave(UTTERANCES)
@@ -117,3 +117,17 @@ def test_a_compiled_embedder_stands_in_for_the_embedder_and_is_compiled_once(mon
             values.append(step.forward_backward(features, LABELS, masked.roll(number)))
         assert counters["stats"]["unique_graphs"] - before == int(mode)
     assert_close(values[:3], values[3:])
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_on_a_gpu_cudnn_stays_as_it_is_but_tries_its_algorithms_and_float32_is_float32(enabled, monkeypatch):
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    monkeypatch.setattr(cudnn, "enabled", enabled)
+    before = (cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32, matmul.allow_tf32)
+    with device_arithmetic(torch.device("cuda", 0)):
+        assert cudnn.enabled == enabled
+        assert cudnn.benchmark
+        assert cudnn.deterministic == before[1]
+        assert not cudnn.allow_tf32 and not matmul.allow_tf32
+    assert cudnn.enabled == enabled
+    assert (cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32, matmul.allow_tf32) == before
