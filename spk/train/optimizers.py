@@ -44,7 +44,10 @@ def sgd(
 def on_device(
     kind: type[torch.optim.Optimizer], parameters: Iterable[nn.Parameter], **options: float | bool
 ) -> torch.optim.Optimizer:
-    """Fused where all parameters are on a GPU, whatever a checkpoint's optimiser was."""
+    """Fused where all parameters are on a GPU, whatever a checkpoint's optimiser was.
+
+    What it keeps of a parameter lies in memory as the parameter does, which fused kernels rely on.
+    """
     parameters = list(parameters)
     fused = all(parameter.is_cuda for parameter in parameters) or None
     optimizer = kind(parameters, fused=fused, **options)
@@ -52,5 +55,12 @@ def on_device(
     def keep_fused(_: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
         return {**state, "param_groups": [{**group, "fused": fused} for group in state["param_groups"]]}
 
+    def lay_out_as_parameters(optimizer: torch.optim.Optimizer) -> None:
+        for parameter, state in optimizer.state.items():
+            for name, value in state.items():
+                if torch.is_tensor(value) and value.shape == parameter.shape and value.stride() != parameter.stride():
+                    state[name] = torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
+
     optimizer.register_load_state_dict_pre_hook(keep_fused)
+    optimizer.register_load_state_dict_post_hook(lay_out_as_parameters)
     return optimizer
