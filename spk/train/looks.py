@@ -17,6 +17,7 @@ from spk.collectives import ALONE, Group
 from spk.data.sampler import Batch
 
 SECONDS = 1.0  # between two looks, about
+MOST_STEPS_OF_GROUP = 16  # between two looks: processes do not ask one another, before each step, how late it is
 
 
 class StepValues(NamedTuple):
@@ -47,7 +48,8 @@ class Looks:
 
     @property
     def is_due(self) -> bool:
-        return len(self.unread) >= self.count
+        is_late = self.lazily and self.group.size == 1 and time.monotonic() - self.begin > 2 * SECONDS
+        return len(self.unread) >= self.count or is_late
 
     def look(self) -> list[StepValues]:
         """Wait for the device; the values of each step since the last look."""
@@ -58,7 +60,8 @@ class Looks:
         ]
         if self.lazily:
             a_step = max(1e-6, time.monotonic() - self.begin) / len(values)
-            self.count = self.group.largest(max(1, min(2 * len(values), int(SECONDS / a_step))))
+            most = 2 * len(values) if self.group.size == 1 else min(2 * len(values), MOST_STEPS_OF_GROUP)
+            self.count = self.group.largest(max(1, min(most, int(SECONDS / a_step))))
         self.unread, self.losses, self.norms = [], [], []
         self.go_on()
         return values

@@ -8,6 +8,7 @@ import time
 import pytest
 import torch
 
+from spk.collectives import ALONE
 from spk.data.sampler import Batch
 from spk.train import looks, trainer
 from spk.train.looks import Looks
@@ -105,3 +106,26 @@ def test_about_a_second_goes_by_between_two_looks(monkeypatch):
     assert counts[:6] == [1, 2, 4, 8, 16, 16]
     assert max(counts) == 16
     assert counts[-1] == 2
+
+
+def test_a_process_alone_looks_soon_when_steps_become_slow_and_a_group_after_few_steps(monkeypatch):
+    class Two:
+        """A group's answers, alike on both."""
+
+        size = 2
+
+        def largest(self, number: int) -> int:
+            return number
+
+    batch = Batch.__new__(Batch)
+    for group, longest in ((ALONE, 3.0), (Two(), 16 * 3.0)):
+        now = last = gap = 0.0
+        monkeypatch.setattr(time, "monotonic", lambda: now)  # noqa: B023
+        kept = Looks(lazily=True, group=group)
+        for step in range(1, 600):
+            now += 0.01 if step < 500 else 3.0
+            kept.add(step, torch.tensor(1.0), torch.tensor(2.0), batch)
+            if kept.is_due:
+                kept.look()
+                gap, last = max(gap, now - last), now
+        assert gap <= longest + 1.1
