@@ -282,7 +282,10 @@ class Trainer:
         num_crops = len(batch.utterances)
         masked = self.spec_augment.draw(batch.random(MASKS), num_crops, *features.shape[1:])
         rows = self.share.rows(num_crops)
-        in_time, in_frequency = (mask[rows].to(self.device, non_blocking=True) for mask in masked)
+        masked = [mask[rows] for mask in masked]
+        if self.device.type == "cuda":  # from other memory the copy would wait for all that the GPU was given
+            masked = [mask.pin_memory() for mask in masked]
+        in_time, in_frequency = (mask.to(self.device, non_blocking=True) for mask in masked)
         return in_time | in_frequency
 
     def is_time_to_look(self) -> bool:
