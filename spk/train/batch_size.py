@@ -151,7 +151,7 @@ class CudaRoom:
         self.step, self.device = step, device
         free, total = torch.cuda.mem_get_info(device)
         held = torch.cuda.memory_reserved(device)
-        self.free = free + held
+        self.free = free
         torch.cuda.set_per_process_memory_fraction((held + self.share * free) / total, device)
 
     def fits(self, size: int) -> bool:

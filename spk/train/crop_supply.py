@@ -17,6 +17,7 @@ from spk.data.resident import ResidentArks, in_bytes
 from spk.data.share import WHOLE, Share
 from spk.errors import InputError
 from spk.train import memory
+from spk.train.parallel import processes_of_this_machine
 from spk.train.training_data import Utterances
 
 log = logging.getLogger(__name__)
@@ -67,17 +68,20 @@ def resident_store(config: SystemConfig, training: Utterances, device: torch.dev
 
 
 def free_bytes(device: torch.device) -> int:
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else memory.available()
+    """What this process may take; of main memory the part that is left to each process of its machine."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return memory.available() // processes_of_this_machine()
 
 
 @contextlib.contextmanager
 def room_for_resident(config: SystemConfig, training: Utterances, device: torch.device) -> Iterator[None]:
-    """While it lasts a GPU has as much memory taken as the features will take: for the search for a batch size."""
-    store = resident_store(config, training, device)[0] if device.type == "cuda" else None
+    """While it lasts the device has as much memory taken as features will take: for the search for a batch size."""
+    store = resident_store(config, training, device)[0]
     if store is None:
         yield
         return
-    taken = torch.empty(store.num_bytes, dtype=torch.uint8, device=device)
+    taken = torch.ones(store.num_bytes, dtype=torch.uint8, device=device)  # main memory is taken when it is written
     try:
         yield
     finally:

@@ -238,5 +238,7 @@ def test_the_allocator_can_be_held_to_its_share_on_the_device_that_training_pick
     monkeypatch.setattr(
         torch._C, "_cuda_setMemoryFraction", lambda share, device: shares.append((share, device)), False
     )
-    batch_size.CudaRoom(lambda size: None, pick_device("auto")).close()
+    room = batch_size.CudaRoom(lambda size: None, pick_device("auto"))
+    room.close()
+    assert room.free == 60  # of it the share is what is said
     assert shares == [(pytest.approx((20 + batch_size.CUDA_SHARE * 60) / 100), 0), (1.0, 0)]

@@ -14,8 +14,8 @@ from spk.data.ark import FeatureReader
 from spk.data.ark_format import encode_matrix
 from spk.data.coded_crops import decode_crops
 from spk.data.crops import CodedCropDataset, CropDataset, ResidentCropDataset
-from spk.train import crop_supply
-from spk.train.crop_supply import open_crops
+from spk.train import crop_supply, memory
+from spk.train.crop_supply import open_crops, room_for_resident
 from spk.train.training_data import Utterances
 
 
@@ -107,7 +107,7 @@ def test_a_gpu_holds_what_leaves_half_or_16_gib_for_the_network(resident, free, 
     write_matrices(tmp_path / "data", {f"s{n}-0": matrix for n in range(10)})  # 160,000 bytes and some
     monkeypatch.setattr(crop_supply, "free_bytes", lambda device: free)
     caplog.set_level("INFO")
-    config = make_system({**SYSTEM, "train": {**SYSTEM["train"], "resident": resident}}, "test")
+    config = resident_config(resident)
     training = Utterances(
         FeatureReader(tmp_path / "data" / "feats.scp"), np.full(10, 100), np.arange(10), list("x" * 10)
     )
@@ -132,3 +132,30 @@ def test_when_memory_runs_out_what_the_features_take_is_named_first(
     assert done.returncode == 1
     assert ("; set train.resident to false, lower batch.size (4)" in done.stderr) == (resident == "true")
     assert "lower batch.size (4) or batch.crop_frames (20)" in done.stderr
+
+
+def resident_config(resident):
+    return make_system({**SYSTEM, "train": {**SYSTEM["train"], "resident": resident}}, "test")
+
+
+def test_room_for_features_is_taken_while_a_batch_size_is_looked_for(tmp_path):
+    matrix = np.zeros((50_000, 40), np.float32)
+    (tmp_path / "data").mkdir()
+    write_matrices(tmp_path / "data", {f"s{n}-0": matrix for n in range(10)})  # 80 MB
+    training = Utterances(
+        FeatureReader(tmp_path / "data" / "feats.scp"), np.full(10, 50_000), np.arange(10), list("x" * 10)
+    )
+    held = {}
+    for resident in (True, False):
+        before = memory.resident()
+        with room_for_resident(resident_config(resident), training, torch.device("cpu")):
+            held[resident] = memory.resident() - before
+    assert held[True] > 70e6
+    assert held[False] < 10e6
+
+
+def test_processes_of_one_machine_share_its_memory(monkeypatch):
+    monkeypatch.setattr(memory, "available", lambda: 100)
+    assert crop_supply.free_bytes(torch.device("cpu")) == 100
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert crop_supply.free_bytes(torch.device("cpu")) == 25
