@@ -15,7 +15,8 @@ from spk.train.parallel import processes_of_this_machine
 def settle(config: SystemConfig, begun: Mapping[str, Any] | None, device: torch.device) -> None:
     """Fill in train.threads 0 and train.precision auto, as recorded in `begun` (the config of a run that goes on).
 
-    Of batch.size auto only what is recorded: to find it takes the network (`batch_size.py`).
+    Of batch.size auto only what is recorded: to find it takes the network (`batch_size.py`). With it train.resident
+    auto becomes what the run was begun with.
     """
     if config.train.threads == 0:
         config.train.threads = begun["train"]["threads"] if begun else num_cores()
@@ -24,6 +25,8 @@ def settle(config: SystemConfig, begun: Mapping[str, Any] | None, device: torch.
         config.train.precision = begun["train"]["precision"] if begun else by_device
     if config.batch.size == "auto" and begun:
         config.batch.size = begun["batch"]["size"]
+        if config.train.resident == "auto":  # features may not fit beside a batch that was found without them
+            config.train.resident = begun["train"].get("resident", False)
 
 
 def threads_here(config: SystemConfig) -> int:

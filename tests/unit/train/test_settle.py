@@ -1,4 +1,4 @@
-"""Threads of processes that share a machine."""
+"""Threads of processes that share a machine, and what goes with a batch size that was found."""
 
 from __future__ import annotations
 
@@ -27,3 +27,17 @@ def test_a_run_takes_the_cores_of_its_machine_by_whatever_number_of_processes_it
         settle(config, begun, device)
         begun = config.as_dict()
     assert threads_here(config) == expected
+
+
+@pytest.mark.parametrize(
+    "begun_with, size, expected", [(None, "auto", False), ("auto", "auto", "auto"), (None, 4, "auto")]
+)
+def test_with_a_batch_size_that_was_found_features_lie_where_they_lay_then(begun_with, size, expected, system_yaml):
+    begun = load_system(str(system_yaml), []).as_dict()
+    begun["train"].pop("resident")
+    if begun_with is not None:
+        begun["train"]["resident"] = begun_with
+    config = load_system(str(system_yaml), ["--batch.size", str(size)])
+    settle(config, begun, torch.device("cpu"))
+    assert config.batch.size == begun["batch"]["size"]
+    assert config.train.resident == expected
