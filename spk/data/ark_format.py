@@ -216,14 +216,16 @@ def _codes_between(columns_FT: np.ndarray, percentiles_F4: np.ndarray) -> np.nda
     """uint8 [F, T]: linear between the percentiles of each column, rounded, values beyond them clipped.
 
     A code is the sum of the steps that its value climbs between each percentile and the next: none of those above it,
-    all of those below, and so no value needs to be told where it lies.
+    all of those below, and so no value needs to be told where it lies. Percentiles that rounding made equal are taken
+    to be a hair apart.
     """
     codes = np.zeros(columns_FT.shape, np.uint8)
     steps, whole_steps = np.empty_like(columns_FT), np.empty_like(codes)
     for rank, width in enumerate(CODES_BETWEEN_PERCENTILES):
         below, above = percentiles_F4[:, rank, None], percentiles_F4[:, rank + 1, None]
         np.subtract(columns_FT, below, out=steps)
-        steps /= above - below
+        with np.errstate(over="ignore"):
+            steps /= np.maximum(above - below, np.finfo(np.float32).tiny)
         steps *= np.float32(width)
         steps += np.float32(0.5)
         np.clip(steps, np.float32(0), np.float32(width), out=steps)

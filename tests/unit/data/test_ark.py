@@ -84,6 +84,14 @@ def test_a_constant_matrix_survives_compression(method, tmp_path):
     np.testing.assert_allclose(reader.whole(0), matrix, atol=1e-3)
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_column_whose_percentiles_rounding_makes_equal_is_told_from_its_neighbours_and_reads_back(tmp_path):
+    """One code of 65,535 is less than float32 tells apart at 1e6 here, but not in the second column."""
+    matrix = np.stack([np.full(50, 1e6), np.linspace(1e6, 1e6 + 1, 50)], axis=1).astype(np.float32)
+    scp = write_ark(tmp_path / "x", {"one": encode_matrix(matrix, 2)})
+    np.testing.assert_allclose(FeatureReader(scp).whole(0), matrix, atol=0.1)
+
+
 def test_compression_refuses_what_it_cannot_hold():
     with pytest.raises(ValueError, match="not finite"):
         encode_matrix(np.array([[np.nan]]), 1)
