@@ -15,7 +15,8 @@ from spk.nets.normalization import NORMALIZATIONS
 class Embedder(nn.Module):
     """Features as they lie in the ark [N, T, F], and how many frames of each are real [N] -> embeddings [N, D].
 
-    In training, where `masked_NTF` is True, the network sees 0 instead of the normalised features.
+    In training, where `masked_NTF` is True, the network sees 0 instead of the normalised features. The input is left as
+    it is.
     """
 
     def __init__(self, normalization: nn.Module, network: nn.Module) -> None:
@@ -34,6 +35,8 @@ class Embedder(nn.Module):
         shortest = features_NTF.shape[1] if lengths_N is None else int(lengths_N.min())
         if shortest < self.min_frames:
             raise InputError(f"an input of {shortest} frames is too short: this network needs {self.min_frames}")
+        if lengths_N is not None and features_NTF.is_inference():
+            features_NTF = features_NTF.clone()  # the layers zero padding in place there, which is the caller's here
         x_NTF = self.normalization(features_NTF.transpose(1, 2), lengths_N).transpose(1, 2)
         if masked_NTF is not None:
             x_NTF = x_NTF.masked_fill(masked_NTF, 0)

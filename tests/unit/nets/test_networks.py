@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+
+import numpy as np
 import pytest
 import torch
 
@@ -57,6 +60,25 @@ def test_a_padded_batch_embeds_as_each_utterance_does_alone(network, pooling):
 @pytest.mark.parametrize("network", ["fast_resnet34", "xvector"])
 def test_a_padded_batch_embeds_as_each_utterance_does_alone_with_every_normalization(network, normalization):
     assert_padding_does_not_show(build(network, normalization))
+
+
+@pytest.mark.parametrize(
+    ("network", "normalization"),
+    [(network, "none") for network in NETWORKS]
+    + [("fast_resnet34", normalization) for normalization in NORMALIZATIONS],
+)
+def test_inference_leaves_the_callers_features_as_they_are(network, normalization, tmp_path):
+    embedder = build(network, normalization).eval()
+    lengths = embedder.min_frames + torch.tensor([20, 1])
+    features = np.random.default_rng(0).standard_normal((2, int(lengths.max()), BINS), dtype=np.float32)
+    np.save(tmp_path / "features.npy", features)
+    with torch.inference_mode():
+        given = torch.from_numpy(features.copy())
+        embedder(given, lengths)
+        assert np.array_equal(given.numpy(), features)
+        with warnings.catch_warnings(action="ignore"):  # torch has no tensors that cannot be written to
+            read_only = torch.from_numpy(np.load(tmp_path / "features.npy", mmap_mode="r"))
+        embedder(read_only, lengths)  # a write to it would end the process
 
 
 @pytest.mark.parametrize("network", ["resnet34", "resnet50"])
