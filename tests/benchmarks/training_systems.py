@@ -58,8 +58,13 @@ def bins_of(config: SystemConfig) -> int:
     return BINS[config.features["name"]]
 
 
-def write_training_dir(folder: Path, config: SystemConfig, utterances: int, speakers: int, frames: int) -> Path:
-    """A data directory for the system; its ark holds `frames` frames for each utterance."""
+def write_training_dir(
+    folder: Path, config: SystemConfig, utterances: int, speakers: int, frames: int, records: int = 0
+) -> Path:
+    """A data directory for the system; its ark holds `frames` frames for each utterance.
+
+    `records`: so many of the utterances' matrices are in the ark, and the other utterances have the same ones again.
+    """
     folder.mkdir(parents=True)
     ids, owners = names(utterances, speakers)
     random = np.random.default_rng(0)
@@ -70,6 +75,9 @@ def write_training_dir(folder: Path, config: SystemConfig, utterances: int, spea
     ark, places = (folder / "feats.ark").resolve(), []
     with ark.open("wb") as file:
         for row, (utterance, owner) in enumerate(zip(ids, owners, strict=True)):
+            if records and row >= records:
+                places.append(places[row % records])
+                continue
             file.write(f"{utterance} ".encode())
             places.append(file.tell())
             matrix = level + scale * (drawn[row % MATRICES] + 0.5 * colours[owner])
@@ -121,12 +129,22 @@ class OurSteps:
 
 
 class PlainSteps:
-    """The ordinary way: a plain network, cross-entropy over a linear layer, torch's optimiser; loss read each step."""
+    """The ordinary way: a plain network, cross-entropy over a linear layer, torch's optimiser; loss read each step.
+
+    `tuned`: with what PyTorch's guide to tuning says for a GPU: bfloat16 by autocast, channels last, cudnn.benchmark.
+    """
 
     def __init__(
-        self, network: torch.nn.Module, embedding_dim: int, speakers: int, batches: Iterator[tuple[Tensor, Tensor]]
+        self,
+        network: torch.nn.Module,
+        embedding_dim: int,
+        speakers: int,
+        batches: Iterator[tuple[Tensor, Tensor]],
+        tuned: bool = False,
     ) -> None:
-        self.network, self.batches = network.train(), batches
+        self.network, self.batches, self.tuned = network.train(), batches, tuned
+        if tuned:
+            self.network.to(memory_format=torch.channels_last)
         self.device = next(network.parameters()).device
         self.classifier = torch.nn.Linear(embedding_dim, speakers).to(self.device)
         self.parameters = [*self.network.parameters(), *self.classifier.parameters()]
@@ -136,7 +154,9 @@ class PlainSteps:
         for _ in range(steps):
             features, labels = (one.to(self.device, non_blocking=True) for one in next(self.batches))
             self.optimizer.zero_grad()
-            loss = torch.nn.functional.cross_entropy(self.classifier(self.network(features)), labels)
-            loss.backward()
+            with torch.backends.cudnn.flags(enabled=True, benchmark=self.tuned):
+                with torch.autocast(self.device.type, torch.bfloat16, enabled=self.tuned):
+                    loss = torch.nn.functional.cross_entropy(self.classifier(self.network(features)), labels)
+                loss.backward()
             self.optimizer.step()
             loss.item()
