@@ -30,5 +30,5 @@ class Fbank40(ShortTimeFourier):
         )
         self.register_buffer("filters", filters, persistent=False)
 
-    def analyse(self, frames_NTL: Tensor) -> Tensor:
-        return (self.power(frames_NTL) @ self.filters + self.floor).log()
+    def analyse(self, frames: Tensor) -> Tensor:
+        return (self.power(frames) @ self.filters).add_(self.floor).log_()

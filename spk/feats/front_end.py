@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import abc
+import itertools
 from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from spk.feats.rooms import rooms
 
 FRAMES_AT_A_TIME = 2048  # bounds the memory that a long recording takes; does not change a value
 FRAMES_IN_CACHE = 128  # transformed together on a CPU: what they are turned into, step by step, stays in its cache
@@ -40,8 +43,12 @@ class FrontEnd(nn.Module, abc.ABC):
         """The number of frames T of a wave of so many samples, at least min_samples."""
 
     @abc.abstractmethod
-    def analyse(self, frames_NTL: Tensor) -> Tensor:
-        """Frames of samples -> features: [N, T, length] -> [N, T, dim]. Each frame for itself."""
+    def analyse(self, frames: Tensor) -> Tensor:
+        """Frames of samples -> features: [..., length] -> [..., dim]. Each frame for itself."""
+
+    def prepared(self, frames_NTL: Tensor) -> Tensor:
+        """What of the frames is to be analysed, where their place matters: [N, T, length] -> the same."""
+        return frames_NTL
 
     def cut(self, stretches_NS: Tensor) -> Tensor:
         """Whole frames, from the first sample on: [N, (T - 1) * shift + length] -> [N, T, length]."""
@@ -63,16 +70,22 @@ class FrontEnd(nn.Module, abc.ABC):
         return self.of_stretches(self.stretches(waves))
 
     def stretches(self, waves: Tensor) -> Tensor:
-        """[N, samples] -> [N, (T - 1) * shift + length], the samples that their frames are made of."""
+        """[N, samples] -> [N, (T - 1) * shift + length], the samples that their frames are made of.
+
+        Lies in `waves` or in memory that the next call takes.
+        """
         num_samples = waves.shape[-1]
         if num_samples < self.min_samples:
             raise ValueError(f"{num_samples} samples are too few; one frame takes {self.min_samples}")
         begin, end = self.stretch(0, self.num_frames(num_samples))
+        if begin >= 0 and end <= num_samples:
+            return waves[:, begin:end]
         before, after = (
             waves[:, self.reflected(torch.arange(*outside, device=waves.device), num_samples)]
             for outside in ((min(begin, 0), 0), (num_samples, max(end, num_samples)))
         )
-        return torch.cat([before, waves[:, max(begin, 0) : min(end, num_samples)], after], dim=1)
+        inside = waves[:, max(begin, 0) : min(end, num_samples)]
+        return torch.cat([before, inside, after], dim=1, out=rooms("stretches", (len(waves), end - begin), waves))
 
     def of_waves(self, waves: Sequence[Tensor]) -> list[Tensor]:
         """float32 [samples] in ±1, of any lengths -> float32 [T, dim] each, worked out together on its own device.
@@ -82,10 +95,13 @@ class FrontEnd(nn.Module, abc.ABC):
         device = next(self.buffers()).device
         if self.place_matters:
             return [self(wave[None].to(device))[0] for wave in waves]
-        stretches = [self.stretches(wave[None])[0] for wave in waves]
         # One wave of all: each begins a whole number of shifts after the last. Frames that reach into the next are cut.
-        shifts = [-(-len(stretch) // self.shift) for stretch in stretches]
-        joined = torch.cat([F.pad(x, (0, n * self.shift - len(x))) for x, n in zip(stretches, shifts, strict=True)])
+        shifts, padded = [], []
+        for wave in waves:
+            stretch = self.stretches(wave[None])[0]
+            shifts.append(-(-len(stretch) // self.shift))
+            padded.append(F.pad(stretch, (0, shifts[-1] * self.shift - len(stretch))))
+        joined = torch.cat(padded)
         frames = F.pad(joined, (0, self.length)).to(device, non_blocking=True)
         parts = self.of_stretches(frames[None])[0][: sum(shifts)].split(shifts)
         return [part[: self.num_frames(len(wave))] for part, wave in zip(parts, waves, strict=True)]
@@ -95,13 +111,30 @@ class FrontEnd(nn.Module, abc.ABC):
         # Half precision has no place in a logarithm of small powers.
         with torch.autocast(stretches_NS.device.type, enabled=False):
             frames = self.cut(stretches_NS.float())
-            return torch.cat([self.analyse(part).float() for part in frames.split(FRAMES_AT_A_TIME, dim=1)], dim=1)
+            features = frames.new_empty((*frames.shape[:2], self.dim), dtype=torch.float32)
+            for part, into in zip(*(x.split(FRAMES_AT_A_TIME, dim=1) for x in (frames, features)), strict=True):
+                for block, into_block in in_cache(self.prepared(part), into):
+                    into_block.copy_(self.analyse(block))
+            return features
 
 
-def in_cache(*tensors_NT: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Tensors of the same frames [N, T, ...] -> their parts [frames, ...] that are worked on together, in order."""
-    if tensors_NT[0].device.type != "cpu":
-        yield tuple(tensor.flatten(0, 1) for tensor in tensors_NT)
+def in_cache(frames_NTL: Tensor, features_NTF: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Frames and where their features go -> parts of both that are worked on together: on a CPU [t, ...] of one wave.
+
+    No part is a few frames alone: matrix products of few rows are worked out in another way, and round otherwise.
+    """
+    if frames_NTL.device.type != "cpu":
+        yield frames_NTL, features_NTF
         return
-    for of_wave in zip(*tensors_NT, strict=True):
-        yield from zip(*(tensor.split(FRAMES_IN_CACHE) for tensor in of_wave), strict=True)
+    num_frames = frames_NTL.shape[1]
+    begins = range(0, max(1, num_frames - FRAMES_IN_CACHE // 2), FRAMES_IN_CACHE)
+    for frames, features in zip(frames_NTL, features_NTF, strict=True):
+        for begin, end in itertools.pairwise([*begins, num_frames]):
+            yield frames[begin:end], features[begin:end]
+
+
+def power_spectrum(frames: Tensor) -> Tensor:
+    """|X|^2 of the FFT of each frame: [..., n] -> [..., n // 2 + 1], in memory that the next call takes."""
+    squares = torch.view_as_real(torch.fft.rfft(frames)).square_()
+    power = rooms("power", squares.shape[:-1], frames)
+    return torch.add(squares[..., 0], squares[..., 1], out=power)

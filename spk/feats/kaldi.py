@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from spk.errors import InputError
-from spk.feats.front_end import FrontEnd, in_cache
+from spk.feats.front_end import FrontEnd, power_spectrum
+from spk.feats.rooms import rooms
 from spk.schema import AT_LEAST_ONE, FRACTION, NOT_NEGATIVE, POSITIVE
 
 INT16_SCALE = 32768
@@ -92,40 +93,39 @@ class KaldiFrontEnd(FrontEnd):
         return (num_samples + self.shift // 2) // self.shift
 
     def cut(self, stretches_NS: Tensor) -> Tensor:
-        return super().cut(stretches_NS.double() * INT16_SCALE)
+        scaled = rooms("scaled", stretches_NS.shape, stretches_NS, torch.float64)
+        return super().cut(torch.mul(scaled.copy_(stretches_NS), INT16_SCALE, out=scaled))
 
-    def power_spectrum(self, frames_NTL: Tensor, *, with_energy: bool) -> tuple[Tensor, Tensor]:
-        """(power [N, T, n_fft // 2 + 1], log energy [N, T]) of frames [N, T, length], all float64.
+    def prepared(self, frames_NTL: Tensor) -> Tensor:
+        return frames_NTL + self.dither * self.noise(frames_NTL) if self.dither else frames_NTL
 
-        Without `with_energy` the energy holds no values.
+    def power(self, frames: Tensor, *, with_energy: bool) -> tuple[Tensor, Tensor | None]:
+        """(power [..., n_fft // 2 + 1], log energy [...] or None) of frames [..., length], all float64.
+
+        The power in memory that the next call takes.
         """
-        if self.dither:
-            frames_NTL = frames_NTL + self.dither * self.noise(frames_NTL)
-        power = frames_NTL.new_empty(*frames_NTL.shape[:2], self.n_fft // 2 + 1)
-        energy = frames_NTL.new_empty(frames_NTL.shape[:2])
-        padded = frames_NTL.new_zeros(0, self.n_fft)
-        for frames, power_of, energy_of in in_cache(frames_NTL, power, energy):
-            if self.remove_dc_offset:
-                frames = frames - frames.mean(dim=1, keepdim=True)
-            if with_energy and self.raw_energy:
-                energy_of.copy_(log_energy(frames))
-            if len(padded) < len(frames):
-                padded = frames.new_zeros(len(frames), self.n_fft)
-            weighted = padded[: len(frames), : self.length]
-            if self.preemphasis_coefficient:
-                before = self.preemphasis_coefficient * frames
-                torch.sub(frames[:, :1], before[:, :1], out=weighted[:, :1])
-                torch.sub(frames[:, 1:], before[:, :-1], out=weighted[:, 1:])
-                weighted *= self.window
-            else:
-                torch.mul(frames, self.window, out=weighted)
-            if with_energy and not self.raw_energy:
-                energy_of.copy_(log_energy(weighted))
-            squares = torch.view_as_real(torch.fft.rfft(padded[: len(frames)])).square_()
-            torch.add(squares[..., 0], squares[..., 1], out=power_of)
-        if self.energy_floor > 0:
-            energy = energy.clamp_min(math.log(self.energy_floor))
-        return power, energy
+        energy = None
+        if self.remove_dc_offset:
+            mean = frames.mean(dim=-1, keepdim=True)
+            frames = torch.sub(frames, mean, out=rooms("centred", frames.shape, frames))
+        if with_energy and self.raw_energy:
+            energy = log_energy(frames)
+        padded = rooms("padded", (*frames.shape[:-1], self.n_fft), frames)
+        padded[..., self.length :] = 0
+        weighted = padded[..., : self.length]
+        if self.preemphasis_coefficient:
+            before = rooms("before", frames.shape, frames)
+            torch.mul(frames, self.preemphasis_coefficient, out=before)
+            torch.sub(frames[..., :1], before[..., :1], out=weighted[..., :1])
+            torch.sub(frames[..., 1:], before[..., :-1], out=weighted[..., 1:])
+            weighted *= self.window
+        else:
+            torch.mul(frames, self.window, out=weighted)
+        if with_energy and not self.raw_energy:
+            energy = log_energy(weighted)
+        if energy is not None and self.energy_floor > 0:
+            energy.clamp_min_(math.log(self.energy_floor))
+        return power_spectrum(padded), energy
 
     def noise(self, frames_NTL: Tensor) -> Tensor:
         """Standard normal values, the same for every wave and in every run, so that features can be made again."""

@@ -69,12 +69,12 @@ class KaldiFbank(KaldiFrontEnd):
         filters = mel_filters(num_mel_bins, self.n_fft, sample_frequency, low_freq, high_freq)
         self.register_buffer("filters", filters, persistent=False)
 
-    def analyse(self, frames_NTL: Tensor) -> Tensor:
-        power, energy_NT = self.power_spectrum(frames_NTL, with_energy=self.use_energy)
-        features = (power if self.use_power else power.sqrt()) @ self.filters
+    def analyse(self, frames: Tensor) -> Tensor:
+        power, energy = self.power(frames, with_energy=self.use_energy)
+        features = (power if self.use_power else power.sqrt_()) @ self.filters
         if self.use_log_fbank:
-            features = features.clamp_min(EPSILON).log()
+            features = features.clamp_min_(EPSILON).log_()
         if self.use_energy:
-            energy = energy_NT[:, :, None]
-            features = torch.cat([features, energy] if self.htk_compat else [energy, features], dim=2)
+            energy = energy[..., None]
+            features = torch.cat([features, energy] if self.htk_compat else [energy, features], dim=-1)
         return features

@@ -92,9 +92,9 @@ class KaldiMfcc(KaldiFrontEnd):
             transform[:, 0] *= math.sqrt(2)
         self.register_buffer("transform", transform, persistent=False)
 
-    def analyse(self, frames_NTL: Tensor) -> Tensor:
-        power, energy_NT = self.power_spectrum(frames_NTL, with_energy=self.use_energy)
-        cepstra = (power @ self.filters).clamp_min(EPSILON).log() @ self.transform
+    def analyse(self, frames: Tensor) -> Tensor:
+        power, energy = self.power(frames, with_energy=self.use_energy)
+        cepstra = (power @ self.filters).clamp_min_(EPSILON).log_() @ self.transform
         if self.use_energy:
-            cepstra[:, :, 0] = energy_NT
-        return cepstra.roll(-1, dims=2) if self.htk_compat else cepstra
+            cepstra[..., 0] = energy
+        return cepstra.roll(-1, dims=-1) if self.htk_compat else cepstra

@@ -46,8 +46,8 @@ class KaldiSpectrogram(KaldiFrontEnd):
         )
         self.dim = self.n_fft // 2 + 1
 
-    def analyse(self, frames_NTL: Tensor) -> Tensor:
-        power, energy_NT = self.power_spectrum(frames_NTL, with_energy=True)
-        features = power.clamp_min(EPSILON).log()
-        features[:, :, 0] = energy_NT
+    def analyse(self, frames: Tensor) -> Tensor:
+        power, energy = self.power(frames, with_energy=True)
+        features = power.clamp_min_(EPSILON).log_()
+        features[..., 0] = energy
         return features

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from spk.feats.front_end import FrontEnd, in_cache
+from spk.feats.front_end import FrontEnd, power_spectrum
+from spk.feats.rooms import rooms
 
 Window = Literal["hamming", "hann"]
 
@@ -45,10 +46,7 @@ class ShortTimeFourier(FrontEnd):
     def num_frames(self, num_samples: int) -> int:
         return 1 + (num_samples if self.centred else num_samples - self.n_fft) // self.shift
 
-    def power(self, frames_NTL: Tensor) -> Tensor:
-        """[N, T, n_fft] -> |X|^2: [N, T, n_fft // 2 + 1]."""
-        power = frames_NTL.new_empty(*frames_NTL.shape[:2], self.n_fft // 2 + 1)
-        for frames, into in in_cache(frames_NTL, power):
-            squares = torch.view_as_real(torch.fft.rfft(frames * self.window)).square_()
-            torch.add(squares[..., 0], squares[..., 1], out=into)
-        return power
+    def power(self, frames: Tensor) -> Tensor:
+        """[..., n_fft] -> |X|^2: [..., n_fft // 2 + 1], in memory that the next call takes."""
+        weighted = rooms("weighted", frames.shape, frames)
+        return power_spectrum(torch.mul(frames, self.window, out=weighted))

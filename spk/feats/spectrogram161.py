@@ -27,6 +27,6 @@ class Spectrogram161(ShortTimeFourier):
         self.spectrum = spectrum
         self.compression = EIGHT_BITS if spectrum == "log_power" else SIXTEEN_BITS
 
-    def analyse(self, frames_NTL: Tensor) -> Tensor:
-        power = self.power(frames_NTL)
-        return (power + self.floor).log() if self.spectrum == "log_power" else power.sqrt()
+    def analyse(self, frames: Tensor) -> Tensor:
+        power = self.power(frames)
+        return (power + self.floor).log_() if self.spectrum == "log_power" else power.sqrt()

@@ -22,5 +22,5 @@ class Spectrogram257(ShortTimeFourier):
     def __init__(self, window: Window = "hamming") -> None:
         super().__init__(window, periodic=True, frame_length=400, n_fft=512, centred=False)
 
-    def analyse(self, frames_NTL: Tensor) -> Tensor:
-        return self.power(frames_NTL).sqrt()
+    def analyse(self, frames: Tensor) -> Tensor:
+        return self.power(frames).sqrt()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -54,6 +56,27 @@ def test_dither_of_waves_together_is_that_of_each_alone():
     several = list(waves(3, 9000))
     for together, wave in zip(dithered.of_waves(several), several, strict=True):
         torch.testing.assert_close(together, dithered(wave[None])[0], rtol=1e-5, atol=1e-5)
+
+
+def test_a_result_stays_what_it_was_when_other_waves_follow_in_inference_mode_or_out_of_it(built):
+    first, other = waves(1, 9000), 0.5 * waves(2, 9000)[1:]
+    with torch.inference_mode():
+        features = built(first)
+    expected = features.clone()
+    built(other)
+    with torch.inference_mode():
+        built(other)
+    assert torch.equal(features, expected)
+    assert torch.equal(built(first), expected)
+
+
+def test_several_threads_do_not_disturb_each_other(built):
+    several = [waves(count + 1, 20000)[-1:] for count in range(8)]
+    expected = [built(wave) for wave in several]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(3):
+            for features, alone in zip(pool.map(built, several), expected, strict=True):
+                assert torch.equal(features, alone)
 
 
 def test_silence_is_finite(built):
