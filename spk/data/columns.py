@@ -16,6 +16,9 @@ from spk.errors import InputError
 OTHER_BLANKS = (b"\t", b"\r", b"\v", b"\f")
 WORD = np.dtype("<u8")
 FIRST_BYTES = np.array([(1 << 8 * size) - 1 for size in range(WORD.itemsize + 1)], WORD)
+# Few enough that what is made of them stays in the processor's cache.
+BYTES_AT_A_TIME = 1 << 20
+FIELDS_AT_A_TIME = 1 << 14
 LONGEST_HASHED = 256  # bytes: a file with longer names is not worth a pass over all fields for each of their words
 MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # odd, its bits without pattern: 2^64 over the golden ratio
 
@@ -58,11 +61,16 @@ class Columns:
         self, starts: NDArray[np.int64], ends: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
         """The first of each kind of fields, in order, and the kind [n] of each; None if two kinds have one hash."""
-        hashes = (ends - starts).astype(np.uint64)
-        for words in self.words(starts, ends):
-            hashes ^= words
-            hashes *= MULTIPLIER
-            hashes ^= hashes >> np.uint64(32)
+        lengths = ends - starts
+        longest = int(lengths.max())
+        blocks = [slice(first, first + FIELDS_AT_A_TIME) for first in range(0, len(starts), FIELDS_AT_A_TIME)]
+        hashes = lengths.astype(np.uint64)
+        for block in blocks:
+            part = hashes[block]
+            for words in self.words(starts[block], ends[block], longest):
+                part ^= words
+                part *= MULTIPLIER
+                part ^= part >> np.uint64(32)
         order = np.argsort(hashes, kind="stable")
         ordered = hashes[order]
         groups = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
@@ -73,16 +81,19 @@ class Columns:
         index = np.empty_like(order)
         index[order] = np.repeat(rank, np.diff(groups, append=len(order)))
         firsts = firsts[by_appearance]
-        lengths_agree = np.array_equal((ends - starts)[firsts][index], ends - starts)
-        both = zip(self.words(starts, ends), self.words(starts[firsts], ends[firsts]), strict=False)
-        if not (lengths_agree and all(np.array_equal(kinds[index], words) for words, kinds in both)):
+        if not np.array_equal(lengths[firsts][index], lengths):
             return None
+        words_of_kinds = list(self.words(starts[firsts], ends[firsts], longest))
+        for block in blocks:
+            both = zip(self.words(starts[block], ends[block], longest), words_of_kinds, strict=True)
+            if not all(np.array_equal(words, kinds[index[block]]) for words, kinds in both):
+                return None
         return firsts, index
 
-    def words(self, starts: NDArray[np.int64], ends: NDArray[np.int64]) -> Iterator[NDArray[np.uint64]]:
+    def words(self, starts: NDArray[np.int64], ends: NDArray[np.int64], longest: int) -> Iterator[NDArray[np.uint64]]:
         """[n] the first eight bytes of each field, then the next, to the end of the longest; 0 behind a field's end."""
         at_byte = np.ndarray(len(self.text) - WORD.itemsize + 1, WORD, self.text, strides=(1,))
-        for first in range(0, int((ends - starts).max()), WORD.itemsize):
+        for first in range(0, longest, WORD.itemsize):
             sizes = np.clip(ends - starts - first, 0, WORD.itemsize)
             yield at_byte[np.minimum(starts + first, ends)] & FIRST_BYTES[sizes]
 
@@ -117,7 +128,10 @@ def columns_of_plain(text: bytes, number: int) -> Columns | None:
     if any(blank in text for blank in OTHER_BLANKS):
         return None
     characters = np.frombuffer(text, np.uint8)
-    separators = np.flatnonzero((characters == ord(" ")) | (characters == ord("\n")))
+    blocks = range(0, len(characters), BYTES_AT_A_TIME)
+    separators = np.concatenate(
+        [start + separators_of(characters[start : start + BYTES_AT_A_TIME]) for start in blocks]
+    )
     starts = np.concatenate([[0], separators[:-1] + 1])
     if len(separators) % number or (starts == separators).any():
         return None
@@ -125,6 +139,10 @@ def columns_of_plain(text: bytes, number: int) -> Columns | None:
     if not (characters[separators].reshape(-1, number) == wanted).all():
         return None
     return Columns(text + bytes(WORD.itemsize), starts.reshape(-1, number), separators.reshape(-1, number))
+
+
+def separators_of(characters: NDArray[np.uint8]) -> NDArray[np.int64]:
+    return np.flatnonzero((characters == ord(" ")) | (characters == ord("\n")))
 
 
 def distinct_names(tokens: list[bytes]) -> tuple[list[str], NDArray[np.int64]]:
