@@ -9,9 +9,10 @@ The ordinary way is a DataLoader (num_workers 0: here all ways have one process)
 cuts the crop and hands it out as samples, whose features the network's device is to work out, or as fbank by
 torchaudio. --peer-voxceleb-trainer: that toolkit's own train_dataset_loader, out of its folder, on the same WAV files.
 `samples`, `features` are what a way delivers; `codes` are features in 8 bits, decoded on a GPU; `places` are where the
-crops lie in the memory of a GPU that has the arks. Ratios are of crops a second.
+crops lie in the memory of a GPU that has the arks. Ratios are of crops a second, between ways that deliver the same.
 
-As training takes them: with the sampler, seconds on the clock; on the GPU where there is one.
+As training takes them: with the sampler, seconds on the clock; on the GPU where there is one. The stream has two
+threads more, which read ahead while the first decodes; the other ways have one alone.
 
 Cold: the codes of crops, with the ark put out of the page cache before each round; seconds on the clock. --folder says
 on which disk.
@@ -209,7 +210,8 @@ def supply(options: argparse.Namespace, folder: Path) -> list[Table]:
         ("whole matrices through kaldiio", "features"),
     ]
     for key in ways:
-        table.add(*key, 1 / statistics.median(each[key]), *(median_ratio(each[base], each[key]) for base in bases))
+        ratios = [median_ratio(each[base], each[key]) if base[1] == key[1] else None for base in bases]
+        table.add(*key, 1 / statistics.median(each[key]), *ratios)
     options.cpu_rates = {key: 1 / statistics.median(each[key]) for key in ways}
     options.mean_seconds = float(seconds.mean())
     by_format = Table(
@@ -235,7 +237,7 @@ def as_training_takes_them(options: argparse.Namespace, folder: Path) -> Table:
     speakers = np.arange(len(lengths)) // 2
     num_speakers = min(options.batch // 2, len(lengths) // 2)
     table = Table(
-        f"Crops a second as training takes them, in batches on {device}, fbank40, one process, no workers",
+        f"Crops a second as training takes them, in batches on {device}, fbank40, one process; the stream has threads",
         ["way", *(f"{kind}, crops/s" for kind in ("CM", "CM3"))],
     )
     rates: dict[str, list[float]] = {}
@@ -305,11 +307,11 @@ def cold(options: argparse.Namespace, folder: Path) -> Table:
             file.flush()
             os.fsync(file.fileno())
         speakers, seeds = np.arange(count) % (count // 2), iter(range(10**6))
-        num_batches = max(1, min(20, count // (2 * options.batch)))
+        size = min(options.batch, len(speakers) // 2)
+        num_batches = max(1, min(20, count // (2 * size)))
 
-        def batches(kind: type[CodedCropDataset], scp=scp, speakers=speakers, seeds=seeds) -> Iterator:
+        def batches(kind: type[CodedCropDataset], scp=scp, speakers=speakers, seeds=seeds, size=size) -> Iterator:
             dataset = kind(FeatureReader(scp), np.full(len(speakers), 800), speakers, CROP)
-            size = min(options.batch, len(speakers) // 2)
             sampler = SpeakerSampler(speakers, num_speakers_per_batch=size, seed=next(seeds) // 2)
             return load_batches(dataset, sampler, workers=0, pin_memory=False)
 
@@ -324,7 +326,7 @@ def cold(options: argparse.Namespace, folder: Path) -> Table:
                     next(stream)
                 taken[way].append(time.perf_counter() - begin)
                 stream.close()  # a map that is open would keep its pages
-        rates = [num_batches * options.batch / statistics.median(taken[way]) for way in ("ahead", "alone")]
+        rates = [num_batches * size / statistics.median(taken[way]) for way in ("ahead", "alone")]
         table.add(f"{name}, {kind}", *rates, median_ratio(taken["alone"], taken["ahead"]))
     return table
 
