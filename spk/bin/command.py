@@ -57,6 +57,11 @@ def command(main: Callable[[], None]) -> Callable[[], None]:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(141)
         except KeyboardInterrupt:
+            if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
+                # The interpreter would wait for them, and so for a command of a wav.scp that hangs.
+                logging.shutdown()
+                sys.stdout.flush()
+                os._exit(130)
             sys.exit(130)
         except Exception as error:
             if (said := say_fault(error)) is None:

@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument("--allow-pipes", choices=["true", "false"], default="false")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--threads", type=int, default=1, help="that read audio (default: %(default)s)")
+    parser.add_argument("--only-check", action="store_true", help="is all there that is needed? Write nothing")
     parser.add_argument("data")
     parser.add_argument("share")
     parser.add_argument("prefix")
@@ -49,6 +50,8 @@ def main() -> None:
 
         device = pick_device(options.device)
         device_name = torch.cuda.get_device_name(device)
+    if options.only_check:
+        return
     section = config["features"]
     made_from = describe(sources, section, config["compression"], options.data, device_name)
     make_share(

@@ -17,16 +17,16 @@ def read_ahead(
     """function(item) of each, in order, while up to `ahead` that were not asked for yet are worked out in `threads`.
 
     `items` are taken in the caller's thread. An error of the function is raised where its result would come.
+    Who stops early does not wait for what is being worked out then.
     """
     pending: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            for item in items:
-                pending.append(pool.submit(function, item))
-                if len(pending) > ahead:
-                    yield pending.popleft().result()
-            while pending:
+    pool = ThreadPoolExecutor(threads)
+    try:
+        for item in items:
+            pending.append(pool.submit(function, item))
+            if len(pending) > ahead:
                 yield pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)

@@ -228,11 +228,14 @@ def test_bad_options_are_named_and_nothing_is_begun(options, message, shell, tmp
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_gpu_that_is_not_there_is_said(shell, tmp_path):
-    make_data_dir(tmp_path / "data", 2)
+def test_a_gpu_that_is_not_there_is_said_and_what_was_made_stays(shell, tmp_path):
+    data = make_data_dir(tmp_path / "data", 2)
+    shell("make_feats --nj 1 data", check=True)
+    before = records(data)
     failed = shell("make_feats --nj 1 --ngpu 1 data")
     assert failed.returncode != 0 and "Traceback" not in failed.stderr
     assert "no CUDA device is available here; --ngpu 0" in failed.stderr
+    assert records(data) == before and "already made" in shell("make_feats --nj 1 data", check=True).stderr
 
 
 def test_commands_in_wav_scp_run_only_when_allowed(shell, tmp_path):
@@ -246,6 +249,26 @@ def test_commands_in_wav_scp_run_only_when_allowed(shell, tmp_path):
     assert not (tmp_path / "ran").exists()
     shell("make_feats --nj 1 --allow-pipes true data", check=True)
     assert (tmp_path / "ran").exists() and len(records(data)) == 2
+
+
+def test_an_interrupt_does_not_wait_for_a_command_that_hangs(shell, root, tmp_path):
+    data = make_data_dir(tmp_path / "data", 1)
+    (data / "wav.scp").write_text(f"spk000-0000 touch {tmp_path}/began; exec sleep 30 |\n")
+    shell(f"{sys.executable} -m spk.bin.feature_config --output config.yaml", check=True)
+    command = [
+        sys.executable,
+        "-m",
+        "spk.bin.make_feats",
+        "--config",
+        tmp_path / "config.yaml",
+        "--allow-pipes",
+        "true",
+    ]
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    process = subprocess.Popen([*command, data, data, tmp_path / "feats"], env=environment)
+    wait_until((tmp_path / "began").exists, process)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) == 130
 
 
 def test_features_of_another_program_are_set_aside(shell, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -35,3 +36,20 @@ def test_an_error_comes_in_its_place():
     assert next(results) == 1
     with pytest.raises(ZeroDivisionError):
         next(results)
+
+
+def test_who_stops_does_not_wait_for_what_is_being_worked_out():
+    begun, go_on = threading.Event(), threading.Event()
+
+    def work(item: int) -> int:
+        if item:
+            begun.set()
+            go_on.wait(10)
+        return item
+
+    results = read_ahead(work, range(3), ahead=2)
+    assert next(results) == 0 and begun.wait(10)
+    before = time.monotonic()
+    results.close()
+    assert time.monotonic() - before < 5
+    go_on.set()
