@@ -28,6 +28,7 @@ def main() -> None:
     if os.path.realpath(options.scores) == os.path.realpath(options.copy):
         raise InputError(f"{options.copy}: is read, too; name another file to write")
     scores = read_scores(options.scores)
+    Path(f"{options.copy}.json").unlink(missing_ok=True)
     write_scores(options.copy, scores, as_written(scores.values), options.binary == "true")
     description = Path(f"{options.scores}.json")
     if description.exists():

@@ -7,7 +7,6 @@ them, `pairs` [N, 2] int32, each line's enrolled and tested name, and `values` [
 from __future__ import annotations
 
 import os
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -87,15 +86,20 @@ def is_binary(path: str | os.PathLike[str]) -> bool:
 def read_binary(path: str | os.PathLike[str]) -> Scores:
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            names, pairs, values = (arrays[name] for name in ("names", "pairs", "values"))
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            names, pairs, values = (np.asarray(arrays[name]) for name in ("names", "pairs", "values"))
+    except Exception as error:  # of a dozen kinds, for bytes that numpy and zipfile did not write
+        if isinstance(error, OSError) and error.filename is not None:
+            raise
         raise InputError(f"{path}: is damaged, or no score file ({error}); make it again") from None
-    utterances = names.tobytes().decode("utf-8", "surrogateescape").split("\n")
     shapes_fit = names.dtype == np.uint8 and values.ndim == 1 and len(values) > 0 and pairs.shape == (len(values), 2)
     kinds_fit = pairs.dtype == np.int32 and values.dtype in (np.float32, np.float64)
-    if not (shapes_fit and kinds_fit and pairs.min() >= 0 and pairs.max() < len(utterances)):
+    lines = names.tobytes().split(b"\n")
+    if not (shapes_fit and kinds_fit and pairs.min() >= 0 and pairs.max() < len(lines)):
         raise InputError(f"{path}: its names, pairs and values do not fit each other; make it again")
+    if lines != names.tobytes().split() or len(set(lines)) < len(lines):
+        raise InputError(f"{path}: a name is empty, has blanks, or is there twice; make it again")
     refuse_nan(path, values)
+    utterances = [name.decode("utf-8", "surrogateescape") for name in lines]
     enroll, test = (np.ascontiguousarray(pairs[:, side], np.int64) for side in (0, 1))
     return Scores(utterances, enroll, test, values)
 
@@ -148,7 +152,7 @@ def scores_of_trials(trials: Trials, scores: Scores, trials_path: object, scores
         names = np.array([indices.get(name, -1) for name in scores.utterances], dtype=np.int64)
     wanted, given = trials.keys(), Pairs(trials.utterances, names[scores.enroll], names[scores.test]).keys()
     given[(names[scores.enroll] < 0) | (names[scores.test] < 0)] = -1
-    if np.array_equal(given, wanted):
+    if np.array_equal(given, wanted) and not trials.num_repeated():
         return scores.values.astype(np.float64, copy=False)
     order = np.argsort(given, kind="stable")
     ordered, ordered_values = given[order], scores.values[order]

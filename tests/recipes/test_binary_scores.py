@@ -37,6 +37,9 @@ def test_binary_scores_are_those_of_the_lines_and_are_read_alike(work, shell):
     shell("copy_scores as_binary lines_again", check=True)
     assert (work / "lines_again").read_bytes() == lines.read_bytes()
     assert (work / "as_lines.json").read_bytes() == Path(f"{binary}.json").read_bytes()
+    shell("rm as_lines.json; copy_scores as_lines as_binary", check=True)
+    assert not (work / "as_binary.json").exists()  # of other scores
+    shell("copy_scores --binary true as_lines as_binary", check=True)
     assert np.load(work / "as_binary")["values"].dtype == np.float32
     assert shell(measure.format("as_binary"), check=True).stdout == measured[0]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -66,6 +68,34 @@ def test_a_binary_file_that_was_cut_off_is_refused(tmp_path, length):
         read_scores(tmp_path / "scores")
 
 
+def test_any_byte_that_changed_is_refused_or_changes_nothing(tmp_path):
+    """Some bytes of a zip file mean nothing: times, attributes, paddings of numpy's headers."""
+    write_scores(tmp_path / "whole", PAIRS, np.arange(3.0), binary=True)
+    whole = (tmp_path / "whole").read_bytes()
+    refused = 0
+    for place in range(len(whole)):
+        for flipped in (0x01, 0xFF):
+            content = bytearray(whole)
+            content[place] ^= flipped
+            (tmp_path / "scores").write_bytes(content)
+            try:
+                scores = read_scores(tmp_path / "scores")
+            except InputError as error:
+                assert "scores" in str(error) and "\n" not in str(error)
+                refused += 1
+            else:
+                assert scores.values.tolist() == [0, 1, 2] and scores.names(1) == "b c"
+    assert refused > len(whole)
+
+
+def test_a_member_that_is_no_array_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "scores", "w") as file:
+        for name in ("names", "pairs", "values"):
+            file.writestr(f"{name}.npy", b"text")
+    with pytest.raises(InputError, match="do not fit each other"):
+        read_scores(tmp_path / "scores")
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
@@ -75,6 +105,9 @@ def test_a_binary_file_that_was_cut_off_is_refused(tmp_path, length):
         ({"pairs": np.full((3, 2), 3, np.int32)}, "do not fit each other"),
         ({"pairs": np.zeros((3, 2), np.int64)}, "do not fit each other"),
         ({"pairs": np.zeros((0, 2), np.int32), "values": np.zeros(0)}, "do not fit each other"),
+        ({"names": np.frombuffer(b"a\nb ", np.uint8)}, "a name is empty, has blanks, or is there twice"),
+        ({"names": np.frombuffer(b"a\n", np.uint8)}, "a name is empty, has blanks, or is there twice"),
+        ({"names": np.frombuffer(b"a\nb\na", np.uint8)}, "a name is empty, has blanks, or is there twice"),
         ({"names": np.array(["a", "b", object()])}, "is damaged, or no score file"),
         ({"values": None}, "is damaged, or no score file"),
     ],
@@ -118,6 +151,13 @@ def test_a_trial_and_its_score_may_come_twice(write):
     assert scores_of_trials(trials, once, "trials", "scores").tolist() == [1, 2, 3, 4, 1]
     twice = read_scores(write("scores", "a c 3\na b 1\nb a 4\na b 1\nb c 2\n"))
     assert scores_of_trials(trials, twice, "trials", "scores").tolist() == [1, 2, 3, 4, 1]
+
+
+def test_two_scores_of_a_trial_are_refused_in_the_order_of_the_trials_too(write):
+    trials = read_trials(write("trials", TRIALS + "a b target\n"))
+    scores = read_scores(write("scores", "a b 1\nb c 2\na c 3\nb a 4\na b 5\n"))
+    with pytest.raises(InputError, match=r"another score than in an earlier line for 1 trial \(line 5: a b\)"):
+        scores_of_trials(trials, scores, "trials", "scores")
 
 
 @pytest.mark.parametrize(
