@@ -3,9 +3,10 @@
 Usage: python3 tests/benchmarks/cosine_scoring.py [--list o|e] [--dim D] [--peer-wespeaker DIR] [--rounds R] [--json F]
 Drawn embeddings and trials of the size of VoxCeleb1-O (37,720 trials, 4,708 utterances) or VoxCeleb1-E (581,480 trials,
 145,160 utterances) are written to a temporary folder. Ours: from the trial list, embedding.scp and ark to the score
-file, in this process; as text and in the binary form. Against: one call of torch's cosine_similarity per trial, on
+file, in this process; as text and in the binary form; and all in memory. Against: one call of torch's cosine_similarity per trial, on
 tensors in memory; scikit-learn's per trial on embeddings that kaldiio read, file to file; with --peer-wespeaker that
-loop of a tree of wespeaker (wespeaker/bin/score.py: trials_cosine_score). These take as long per trial whatever the
+loop of a tree of wespeaker (wespeaker/bin/score.py: trials_cosine_score); and one product of numpy for all trials in
+memory, which reads and writes no file. Ways with a call per trial take as long per trial whatever the
 length of the list, and score the first --slow-trials. By turns in processor time; the command with Python's start,
 which is another process, in seconds on the wall. Then how score files are written and read.
 """
@@ -27,14 +28,16 @@ import kaldiio
 import numpy as np
 import torch
 from measure import Table, by_turns, median_ratio, parser, report
+from numpy.typing import NDArray
 from sklearn.metrics.pairwise import cosine_similarity as sklearn_cosine_similarity
 from torch.nn.functional import cosine_similarity
 
 from spk.backend import BACKENDS
+from spk.backend.length import unit_length
 from spk.backend.scoring import score_trials
 from spk.data.ark import read_vectors
 from spk.data.scores import read_scores, scores_of_trials, write_scores
-from spk.data.trials import read_trials
+from spk.data.trials import Trials, read_trials
 from spk.embed.write import write_embeddings
 
 SIZES = {"o": (37_720, 4_708, 40), "e": (581_480, 145_160, 1_251)}  # trials, utterances, speakers
@@ -65,6 +68,17 @@ def with_start_up(folder: Path) -> None:
 
 def one_call_per_trial(embeddings: torch.Tensor, pairs: list[tuple[int, int]]) -> list[float]:
     return [float(cosine_similarity(embeddings[enroll], embeddings[test], dim=0)) for enroll, test in pairs]
+
+
+def all_at_once(embeddings: NDArray[np.float32], trials: Trials) -> NDArray[np.float32]:
+    """As numpy is used without thought of memory: [N, D] of all trials' both sides."""
+    unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    return np.einsum("nd,nd->n", unit[trials.enroll], unit[trials.test])
+
+
+def in_memory(embeddings: NDArray[np.float32], trials: Trials) -> NDArray[np.float32]:
+    unit = unit_length(embeddings)
+    return BACKENDS.build("backend", "cosine").score(unit, unit, trials.enroll, trials.test)
 
 
 def sklearn_per_trial(folder: Path, trials: Path, output: Path) -> None:
@@ -133,9 +147,12 @@ def measure(options: argparse.Namespace, folder: Path) -> list[Table]:
     difference = np.abs(read_scores(folder / "scores").values[: len(pairs)] - one_call_per_trial(embeddings, pairs))
     assert difference.max() < 1e-5
 
+    assert np.abs(read_scores(folder / "scores").values - all_at_once(embeddings.numpy(), trials)).max() < 1e-5
+
     first_trials = folder / "first_trials"
     with (folder / "trials").open() as lines, first_trials.open("w") as written:
         written.writelines(line for line, _ in zip(lines, pairs, strict=False))
+    all_trials = {"numpy, one call for all, in memory": lambda: all_at_once(embeddings.numpy(), trials)}
     slow = {
         "torch, one call per trial, in memory": lambda: one_call_per_trial(embeddings, pairs),
         "scikit-learn, one call per trial": lambda: sklearn_per_trial(folder, first_trials, folder / "slow_scores"),
@@ -143,20 +160,22 @@ def measure(options: argparse.Namespace, folder: Path) -> list[Table]:
     if options.peer_wespeaker:
         slow["wespeaker's loop"] = wespeaker_loop(options.peer_wespeaker, folder, first_trials)
     ours = {
+        "spk, in memory": lambda: in_memory(embeddings.numpy(), trials),
         "spk, file to file": lambda: file_to_file(folder),
         "spk, file to binary file": lambda: file_to_file(folder, binary=True),
     }
-    seconds = by_turns(slow | ours, options.rounds, time.process_time)
+    seconds = by_turns(slow | all_trials | ours, options.rounds, time.process_time)
     seconds |= by_turns({"spk, the command with Python's start (wall)": lambda: with_start_up(folder)}, options.rounds)
     per_trial = {
         way: [value / (len(pairs) if way in slow else num_trials) for value in taken] for way, taken in seconds.items()
     }
-    columns = ["way", "trials/s", *(f"ratio to {way.split(',')[0]}" for way in slow)]
+    others = [*slow, *all_trials]
+    columns = ["way", "trials/s", *(f"ratio to {way.split(',')[0]}" for way in others)]
     table = Table(
         f"Cosine scoring: {num_trials:,} trials of {num_utterances:,} utterances, {options.dim} dimensions", columns
     )
     for way, taken in per_trial.items():
-        table.add(way, 1 / statistics.median(taken), *(median_ratio(per_trial[other], taken) for other in slow))
+        table.add(way, 1 / statistics.median(taken), *(median_ratio(per_trial[other], taken) for other in others))
     return [table, score_files(folder, options.rounds)]
 
 

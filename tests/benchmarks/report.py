@@ -15,15 +15,18 @@ import argparse
 import json
 import re
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from measure import ROOT, Table, line, shown
 
+OURS = re.compile(r"^spk([:,] |$)")  # how rows of our own ways begin
 PLACE = re.compile(r"(?P<begin><!-- begin (?P<what>[^>]+?) -->\n).*?(?P<end><!-- end (?P=what) -->)", re.DOTALL)
 FEWEST_POINTS = 3  # for a straight line through them
 LINES_OF_PANEL = 8
+LONGEST_LABEL = 80
 HEIGHT_OF_BAR = 0.22  # inches
 VOXCELEB2_UTTERANCES = 1_092_009
 Results = dict[str, dict[str, Any]]
@@ -114,8 +117,8 @@ def ratios(results: Results) -> list[tuple[str, str, float]]:
     """(benchmark, what is compared, ratio) of every number in a column called ratio, ratio to ..., / ... or speed.
 
     What is compared is said by the words that begin its row and the column's own; where several columns are called
-    ratio, each by that before it, which holds the rate of the other way. Our own row, of ratio 1, is no comparison, and
-    where rows say that they are of spk, the others are none.
+    ratio, each by that before it, which holds the rate of the other way; where two are said alike, by their tables'
+    titles, too. A ratio of 1 is of a way with itself. Where rows say that they are of spk, the others are no comparison.
     """
     found = []
     for name, content in results.items():
@@ -123,20 +126,22 @@ def ratios(results: Results) -> list[tuple[str, str, float]]:
             places = [
                 place for place, column in enumerate(table.columns) if re.fullmatch(r"(ratio|/)( .*)?|speed", column)
             ]
-            own = [row for row in table.rows if str(row[0]).startswith("spk:")]
+            own = [row for row in table.rows if OURS.match(str(row[0]))]
             for row in own or table.rows:
-                words = (
-                    [value.removeprefix("spk: ") for value in row[: places[0]] if isinstance(value, str)]
-                    if places
-                    else []
-                )
+                begin = row[: places[0]] if places else []
+                words = [word for value in begin if isinstance(value, str) and (word := OURS.sub("", value))]
                 for place in places:
                     column = re.sub(r"^(ratio|speed|/(?= .))", "", table.columns[place]).strip()
                     if not column and len(places) > 1:
                         column = re.sub(r"[(,].*", "", table.columns[place - 1]).strip()
                     if isinstance(row[place], int | float) and row[place] != 1:
-                        found.append((name, ", ".join([*words, column] if column else words), float(row[place])))
-    return found
+                        what = ", ".join([*words, column] if column else words)
+                        found.append((name, what, table.title, float(row[place])))
+    times = Counter((name, what) for name, what, *_ in found)
+    return [
+        (name, what if what and times[name, what] == 1 else ": ".join(filter(None, [what, title])), ratio)
+        for name, what, title, ratio in found
+    ]
 
 
 def draw_ratios(results: Results, path: Path) -> None:
@@ -157,7 +162,7 @@ def draw_ratios(results: Results, path: Path) -> None:
             axes.annotate(shown(ratio), (ratio, position), xytext=(3 if ratio >= 1 else -3, 0), va="center",
                           ha="left" if ratio >= 1 else "right", textcoords="offset points", fontsize=7)  # fmt: skip
             ticks.append(position)
-            labels.append(what if len(what) <= 64 else what[:63] + "…")
+            labels.append(what if len(what) <= LONGEST_LABEL else what[: LONGEST_LABEL - 1] + "…")
             position += 1
     axes.set_xscale("log")
     least, most = min(ratio for *_, ratio in found), max(ratio for *_, ratio in found)

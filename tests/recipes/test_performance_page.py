@@ -129,12 +129,20 @@ def test_a_ratio_is_named_by_the_words_of_its_row_and_by_what_it_compares_with(i
     ours = table(
         "D", ["way", "1/s", "/ whole files"], [["whole files", 2.0, 1.0], ["x", 3.0, 1.5], ["spk: arks", 8.0, 4.0]]
     )
-    results = {"a": {"tables": [plain, two]}, "c": {"tables": [said, ours]}}
+    alike = [
+        table(title, ["way", "ratio"], [["loop", 1], ["numpy", 3.0], ["spk, all", ratio], ["spk", 5.0]])
+        for title, ratio in (("E", 6.0), ("F", 7.0))
+    ]
+    results = {"a": {"tables": [plain, two]}, "c": {"tables": [said, ours]}, "d": {"tables": alike}}
     assert report.ratios(results) == [
         ("a", "loop, x, y", 2.5),
         ("a", "2 s, theirs", 2.0),
         ("c", "ours, to a loop", 3.0),
         ("c", "arks, whole files", 4.0),
+        ("d", "all: E", 6.0),
+        ("d", "E", 5.0),
+        ("d", "all: F", 7.0),
+        ("d", "F", 5.0),
     ]
 
 
