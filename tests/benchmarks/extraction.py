@@ -1,10 +1,12 @@
 """Embeddings of an ark: batches of like length against one utterance at a time, by network and length of utterances.
 
-Usage: python3 tests/benchmarks/extraction.py [--networks fast_resnet34,...] [--seconds 1] [--rounds 3] [--json FILE]
+Usage: python3 tests/benchmarks/extraction.py [--networks fast_resnet34,...] [--seconds 0.5] [--rounds 3]
+       [--batches-of-one] [--json FILE]
 Ours: spk.embed.embeddings.embed, what a job of steps/extract_embeddings does. The other way is embedder(features[None])
 in a loop without gradients, each utterance read by kaldiio.load_mat at its turn. On the CPU on one thread, by the
 processor's time on all threads; on the GPU where there is one, by the clock. `--seconds`: about how long a round of one
-way may take; it decides the number of utterances. Weights are random, frames noise, in the ark in Kaldi's 8 bits (16
+way may take; it decides the number of utterances. Utterances of which a batch holds one alone are embedded as in the
+loop: they are measured for the first network, and for all with --batches-of-one (some minutes more). Weights are random, frames noise, in the ark in Kaldi's 8 bits (16
 for 257 values a frame). Peak: the most memory that the process has held until then, less what it held at the beginning.
 """
 
@@ -53,7 +55,8 @@ def peak_mb() -> float:
 
 
 def main() -> None:
-    options_parser = parser(__doc__, rounds=3, networks=",".join(name.split(",")[0] for name in NETWORKS), seconds=1.0)
+    options_parser = parser(__doc__, rounds=3, networks=",".join(name.split(",")[0] for name in NETWORKS), seconds=0.5)
+    options_parser.add_argument("--batches-of-one", action="store_true", help="measure them for every network")
     options = options_parser.parse_args()
     wanted = options.networks.split(",")
     torch.set_num_threads(1)
@@ -71,6 +74,9 @@ def main() -> None:
         torch.manual_seed(0)
         embedder = build_embedder("instance", network, num_bins=dim).eval().to(device)
         for range_title, (least, most) in RANGES.items():
+            of_one = least > frames_of_batch(device, dim)
+            if of_one and range_title in {row[1] for row in table.rows} and not options.batches_of_one:
+                continue
             with torch.inference_mode():
                 typical = torch.randn(1, (least + most) // 2, dim, device=device)
                 embedder(typical).cpu()
