@@ -6,8 +6,9 @@ Ours: spk.embed.embeddings.embed, what a job of steps/extract_embeddings does. T
 in a loop without gradients, each utterance read by kaldiio.load_mat at its turn. On the CPU on one thread, by the
 processor's time on all threads; on the GPU where there is one, by the clock. `--seconds`: about how long a round of one
 way may take; it decides the number of utterances. Utterances of which a batch holds one alone are embedded as in the
-loop: they are measured for the first network, and for all with --batches-of-one (some minutes more). Weights are random, frames noise, in the ark in Kaldi's 8 bits (16
-for 257 values a frame). Peak: the most memory that the process has held until then, less what it held at the beginning.
+loop: they are measured for the first network, and for all with --batches-of-one (some minutes more). Weights are
+random, frames noise, in the ark in Kaldi's 8 bits (16 for 257 values a frame). Peak: the most memory that the process
+has held until then, less what it held at the beginning.
 """
 
 from __future__ import annotations
