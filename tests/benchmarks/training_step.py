@@ -1,7 +1,7 @@
 """The training step: ours against the same network in plain PyTorch code, its bound, and its memory.
 
 Usage: python3 tests/benchmarks/training_step.py [--rounds N] [--json FILE] [--networks fast_resnet34,vgg_m_40,rescnn]
-           [--batch 16] [--channels 1] [--rescnn-channels 0.25] [--threads 1] [--memory-batch 100]
+           [--batch 16] [--channels 1] [--rescnn-channels 0.25] [--threads 1] [--memory-batch 80]
 Ours is the Trainer's own step, fed by its own reader from an ark of 8 bits (mask of the curriculum, norm of the
 gradient, update, log of the loss), with DAM-softmax and with the angular prototypical loss. The ordinary way is the
 same network (as many parameters, layer by layer) as its users write it, with cross-entropy and Adam, fed by tensors in
@@ -157,7 +157,7 @@ def one_step(recomputes: str, parts: str, crops: str) -> None:
 
 def main() -> None:
     defaults = {"networks": "fast_resnet34,vgg_m_40,rescnn", "batch": 16, "channels": 1.0, "rescnn_channels": 0.25}
-    arguments = parser(__doc__, 5, **defaults, threads=1, memory_batch=100, one_step="")
+    arguments = parser(__doc__, 5, **defaults, threads=1, memory_batch=80, one_step="")
     options = arguments.parse_args()
     if options.one_step:
         one_step(*options.one_step.split(","))
