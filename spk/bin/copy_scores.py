@@ -2,6 +2,7 @@
 
 Usage: python3 -m spk.bin.copy_scores [--binary true] SCORES COPY
 SCORES is of either form. SCORES.json, which says what the scores were made from, is copied beside it where it is there.
+COPY may be - for the standard output, to look into a binary file: then nothing is copied beside it.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ def main() -> None:
     if os.path.realpath(options.scores) == os.path.realpath(options.copy):
         raise InputError(f"{options.copy}: is read, too; name another file to write")
     scores = read_scores(options.scores)
+    if options.copy == "-":
+        write_scores("/dev/stdout", scores, as_written(scores.values), options.binary == "true")
+        return
     Path(f"{options.copy}.json").unlink(missing_ok=True)
     write_scores(options.copy, scores, as_written(scores.values), options.binary == "true")
     description = Path(f"{options.scores}.json")

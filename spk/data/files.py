@@ -18,8 +18,15 @@ def whole_file(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO]:
     """Open a temporary name for writing and rename it to `path` when the block ends well; remove it when it does not.
 
     Text is UTF-8. The data is flushed to the disk before the rename, so that a full disk or a crash keeps the old file.
+    A device or a pipe, such as /dev/stdout, is written to as it comes; through a link, the file that it points at.
     """
     path = Path(path)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        with path.open(mode, encoding=None if "b" in mode else "utf-8") as file:
+            yield file
+        return
+    if path.is_symlink():
+        path = path.resolve()
     # Its own name for each writer: of two at once, the last to finish wins, and neither can tear the other's file.
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     partial.parent.mkdir(parents=True, exist_ok=True)

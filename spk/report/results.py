@@ -51,9 +51,8 @@ class ScoreFile:
         return speaker_tables(self.trials, self.enroll_models)
 
     def inputs(self) -> list[str]:
-        """The files that its error rates depend on. A stamp stands for the scores: it is shorter to read."""
-        stamp = stamp_of(self.path)
-        files = [f"{self.path}.json", os.fspath(stamp if stamp.exists() else self.path), self.trials]
+        """The files that its error rates depend on."""
+        files = [f"{self.path}.json", os.fspath(self.path), self.trials]
         files += [self.enroll_models] * Path(self.enroll_models).is_file()
         return files + [os.fspath(path) for path in self.utt2spk]
 
