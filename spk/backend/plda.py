@@ -66,7 +66,7 @@ class Plda:
                 "give it embeddings of the same system, and the transform it was trained with"
             )
         z = (vectors - self.mean) @ self.transform.T
-        if normalize_length:
+        if normalize_length and len(z):
             counts = np.unique(num_utterances)
             # One row of weights for each number of utterances, of which there are few.
             weights = 1 / (np.ones((1, self.dim)) if simple else self.psi + 1 / counts[:, None])

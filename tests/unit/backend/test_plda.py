@@ -47,6 +47,10 @@ def test_a_tiny_negative_eigenvalue_becomes_0():
     assert Plda.from_covariances(np.zeros(3), np.eye(3), between).psi.tolist() == [1.0, 0.0, 0.0]
 
 
+def test_no_vectors_are_projected_to_none():
+    assert random_plda().project(np.empty((0, 5)), np.empty(0, np.int64)).shape == (0, 5)
+
+
 def test_normalised_vectors_have_the_length_that_the_model_expects():
     """z' Cov(z)^-1 z = D, where Cov(z) = diag(psi) + I/n is that of the mean of n utterances; simple: z'z = D."""
     plda, vectors = random_plda(), np.random.default_rng(2).standard_normal((3, 5))
