@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +23,8 @@ from spk.nets.embedder import Embedder
 class WaveformEmbedder:
     """`embedder = WaveformEmbedder.load("exp/system")`, then `embedder(waves, 16000)` -> float32 [N, D].
 
-    As steps/make_feats and steps/extract_embeddings embed them: equal to 1e-5 when the ark is not compressed. 8 bits
-    move a logarithm by up to 0.07 in speech, and an embedding of an untrained Fast ResNet-34 by a cosine distance under
-    1e-6; a trained network may be more sensitive.
+    As steps/make_feats and steps/extract_embeddings embed them: equal to 1e-5 when the ark is not compressed.
+    Features of all waves are held at once, of their samples those of SECONDS_AT_ONCE (spk/feats/analysis.py).
     """
 
     def __init__(
@@ -55,10 +54,21 @@ class WaveformEmbedder:
         """
         if not len(waves):
             raise InputError("no wave to embed")
-        features = self.features([self.prepared(index, wave, rate) for index, wave in enumerate(waves)])
+        features = [matrix for group in self.groups(waves, rate) for matrix in self.features(group)]
         reader = FeaturesInMemory(features)
         num_frames = [len(matrix) for matrix in features]
         return embed(self.embedder, reader, num_frames, self.evaluation, device=self.device)
+
+    def groups(self, waves: Sequence[Tensor | np.ndarray], rate: int) -> Iterator[list[np.ndarray]]:
+        """The waves, prepared; as many at a time as are analysed together."""
+        group: list[np.ndarray] = []
+        for index, wave in enumerate(waves):
+            group.append(self.prepared(index, wave, rate))
+            if sum(map(len, group)) >= self.features.samples_at_once:
+                yield group
+                group = []
+        if group:
+            yield group
 
     def prepared(self, index: int, wave: Tensor | np.ndarray, rate: int) -> np.ndarray:
         """float32 [samples] at the system's rate."""

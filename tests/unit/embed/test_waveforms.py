@@ -72,6 +72,24 @@ def test_equal_to_what_the_recipe_makes_of_the_files(crops, rate, tmp_path):
     np.testing.assert_allclose(embeddings, expected, atol=1e-5)
 
 
+def test_no_more_samples_are_analysed_at_once_than_fit(exp, monkeypatch):
+    embedder, waves = WaveformEmbedder.load(exp), list(speech([16000, 5000, 9000, 8000, 7000]).values())
+    expected = embedder(waves, 16000)
+    analysis, counts = embedder.features, []
+    analysis.samples_at_once = 20000
+    monkeypatch.setattr(type(analysis), "__call__", counted(type(analysis).__call__, counts))
+    np.testing.assert_allclose(embedder(waves, 16000), expected, atol=1e-5)
+    assert counts == [2, 3]
+
+
+def counted(function, counts: list[int]):
+    def call(self, waves):
+        counts.append(len(waves))
+        return function(self, waves)
+
+    return call
+
+
 def test_each_is_what_it_is_alone(exp):
     embedder = WaveformEmbedder.load(exp)
     waves = list(speech([16000, 5000, 64000, 16001]).values())
