@@ -43,6 +43,8 @@ def main() -> None:
     parser.add_argument("data")
     parser.add_argument("out_prefix")
     options = parser.parse_args()
+    if options.batch_frames is not None and options.batch_frames < 1:
+        raise InputError(f"--batch-frames takes a number of at least 1, not {options.batch_frames}")
     if not options.only_check and Path(f"{options.out_prefix}.scp").exists():
         log.info("%s.scp: already made", options.out_prefix)
         return
@@ -88,7 +90,9 @@ def main() -> None:
         reader = FeatureReader(data_dir / "feats.scp", utterances)
         utt2num_frames = read_table(data_dir / "utt2num_frames")
         num_frames = np.array([int(utt2num_frames[utterance]) for utterance in utterances])
-    batch_frames = options.batch_frames or frames_of_batch(device, reader.dim)
+    batch_frames = options.batch_frames
+    if batch_frames is None:
+        batch_frames = frames_of_batch(device, reader.dim)
     if device.type == "cuda":
         embedder.to(memory_format=torch.channels_last)
     batch = (

@@ -16,6 +16,7 @@ from spk.nets.embedder import Embedder
 # Values (frames times bins) of a batch, padding included. On a CPU larger batches leave its cache, and utterances one
 # by one are faster then (tests/benchmarks/extraction.py).
 VALUES_ON_CPU = 80_000
+LEAST_OF_LONGEST = 0.8  # an utterance with less of the frames of its batch's longest would cost more than one by itself
 FRAMES_ON_GPU = 32_000  # fewer than a training batch has
 
 
@@ -29,7 +30,9 @@ def length_batches(num_frames: np.ndarray, batch_frames: int) -> Iterator[np.nda
     order = np.argsort(num_frames, kind="stable")[::-1]
     first = 0
     while first < len(order):
-        count = max(1, batch_frames // max(1, int(num_frames[order[first]])))
+        longest = int(num_frames[order[first]])
+        count = max(1, batch_frames // max(1, longest))
+        count = np.count_nonzero(num_frames[order[first : first + count]] >= LEAST_OF_LONGEST * longest)
         yield order[first : first + count]
         first += count
 
@@ -80,7 +83,9 @@ def embed(
         tensor = torch.from_numpy(features)
         return batch, tensor.pin_memory() if device.type == "cuda" else tensor, lengths
 
-    batches = length_batches(effective, batch_frames or frames_of_batch(device, reader.dim))
+    if batch_frames is None:
+        batch_frames = frames_of_batch(device, reader.dim)
+    batches = length_batches(effective, batch_frames)
     for batch, features, lengths in read_ahead(read, batches):
         embeddings = embedder(
             features.to(device, non_blocking=True),
