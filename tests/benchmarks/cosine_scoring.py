@@ -3,12 +3,12 @@
 Usage: python3 tests/benchmarks/cosine_scoring.py [--list o|e] [--dim D] [--peer-wespeaker DIR] [--rounds R] [--json F]
 Drawn embeddings and trials of the size of VoxCeleb1-O (37,720 trials, 4,708 utterances) or VoxCeleb1-E (581,480 trials,
 145,160 utterances) are written to a temporary folder. Ours: from the trial list, embedding.scp and ark to the score
-file, in this process; as text and in the binary form; and all in memory. Against: one call of torch's cosine_similarity per trial, on
-tensors in memory; scikit-learn's per trial on embeddings that kaldiio read, file to file; with --peer-wespeaker that
-loop of a tree of wespeaker (wespeaker/bin/score.py: trials_cosine_score); and one product of numpy for all trials in
-memory, which reads and writes no file. Ways with a call per trial take as long per trial whatever the
-length of the list, and score the first --slow-trials. By turns in processor time; the command with Python's start,
-which is another process, in seconds on the wall. Then how score files are written and read.
+file, in this process; as text and in the binary form; and all in memory. Against: one call of torch's
+cosine_similarity per trial, on tensors in memory; scikit-learn's per trial on embeddings that kaldiio read, file to
+file; with --peer-wespeaker that loop of a tree of wespeaker (wespeaker/bin/score.py: trials_cosine_score); and one
+product of numpy for all trials in memory, which reads and writes no file. Ways with a call per trial take as long per
+trial whatever the length of the list, and score the first --slow-trials. By turns in processor time; the command with
+Python's start, which is another process, in seconds on the wall. Then how score files are written and read.
 """
 
 from __future__ import annotations

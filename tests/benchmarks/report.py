@@ -118,7 +118,7 @@ def ratios(results: Results) -> list[tuple[str, str, float]]:
 
     What is compared is said by the words that begin its row and the column's own; where several columns are called
     ratio, each by that before it, which holds the rate of the other way; where two are said alike, by their tables'
-    titles, too. A ratio of 1 is of a way with itself. Where rows say that they are of spk, the others are no comparison.
+    titles, too. A ratio of 1 is of a way with itself. Where rows say that they are of spk, the others are none.
     """
     found = []
     for name, content in results.items():
