@@ -8,6 +8,7 @@ import hashlib
 import logging
 import os
 import time
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ import yaml
 from spk.data.ark_format import encode_matrix
 from spk.data.audio import AudioError, is_pipe, read_audio
 from spk.data.augmentation import Augmentation, augment
-from spk.data.data_dir import read_table, write_table
+from spk.data.data_dir import encode, read_table
 from spk.data.files import whole_file
 from spk.data.read_ahead import read_ahead
 from spk.data.resumable_ark import Entry, ResumableArk, read_journal
@@ -275,7 +276,10 @@ def join_shares(data_dir: str | os.PathLike[str], prefixes: Iterable[str], *, ma
     utterances are rejected, or all: then only rejected.tsv is written.
     """
     data_dir = Path(data_dir)
-    scp, num_frames, durations = {}, {}, {}
+    # Of each utterance its name, the number of its ark, where it lies there, frames and seconds: there may be millions.
+    utterances: list[str] = []
+    arks: list[str] = []
+    ark_ids, offsets, num_frames, seconds = array("i"), array("q"), array("i"), array("d")
     rejected: list[tuple[str, str, str]] = []
     resampled: collections.Counter[int] = collections.Counter()
     mixed_down = 0
@@ -284,23 +288,26 @@ def join_shares(data_dir: str | os.PathLike[str], prefixes: Iterable[str], *, ma
     for prefix in prefixes:
         made_from, entries = read_journal(prefix)
         devices.add(made_from.get("device", "the CPU"))
-        ark, begin = f"{Path(prefix).absolute()}.ark", 0
+        begin = 0
         for entry in entries:
             utterance = entry["utterance"]
             if "rejected" in entry:
                 rejected.append((utterance, entry["path"], entry["rejected"]))
                 continue
             offset = begin + len(utterance.encode("utf-8", "surrogateescape")) + 1
-            scp[utterance] = f"{ark}:{offset}"
-            num_frames[utterance] = str(entry["frames"])
-            durations[utterance] = seconds_text(entry["seconds"])
+            utterances.append(utterance)
+            ark_ids.append(len(arks))
+            offsets.append(offset)
+            num_frames.append(entry["frames"])
+            seconds.append(entry["seconds"])
             begin = entry["end"]
             if "resampled_from" in entry:
                 resampled[entry["resampled_from"]] += 1
             mixed_down += "channels" in entry
+        arks.append(f"{Path(prefix).absolute()}.ark")
     if len(devices) > 1:
         log.warning("features were made on %s: they may differ in their last bits", " and ".join(sorted(devices)))
-    total = len(scp) + len(rejected)
+    total = len(utterances) + len(rejected)
     check_coverage(data_dir, total)
     list_rejected(data_dir / "rejected.tsv", rejected)
     if resampled:
@@ -313,19 +320,25 @@ def join_shares(data_dir: str | os.PathLike[str], prefixes: Iterable[str], *, ma
         what = (
             f"{len(rejected)} of {total} utterances ({percent:.2g} %) are rejected, listed in {data_dir}/rejected.tsv"
         )
-        if percent > max_rejected or not scp:
+        if percent > max_rejected or not utterances:
             raise InputError(
                 f"{what}, first {rejected[0][0]!r}: {rejected[0][2]}; that is more than --max-rejected "
                 f"{max_rejected:g}: mend the files or take the utterances out of {data_dir}, then run this again"
             )
         log.info("%s; they are left out of feats.scp", what)
-    write_table(data_dir / "utt2num_frames", num_frames)
-    write_table(data_dir / "utt2dur", durations)
+    order = sorted(range(len(utterances)), key=utterances.__getitem__)
+
+    def write(name: str, value: Callable[[int], object]) -> None:
+        with whole_file(data_dir / name, "wb") as file:
+            file.writelines(encode(f"{utterances[row]} {value(row)}\n") for row in order)
+
+    write("utt2num_frames", num_frames.__getitem__)
+    write("utt2dur", lambda row: seconds_text(seconds[row]))
     with whole_file(data_dir / "feats.yaml") as file:
         where = f", on {' and '.join(sorted(devices))}" if devices != {"the CPU"} else ""
         file.write(f"# The front end that made feats.scp{where}.\n")
         yaml.safe_dump(made_from["features"], file, sort_keys=False)
-    write_table(data_dir / "feats.scp", scp)
+    write("feats.scp", lambda row: f"{arks[ark_ids[row]]}:{offsets[row]}")
 
 
 def seconds_text(seconds: float) -> str:
@@ -348,7 +361,8 @@ def check_coverage(data_dir: Path, total: int) -> None:
     """Every utterance of the data directory was in one of the shares."""
     table = data_dir / "segments"
     table = table if table.exists() else data_dir / "wav.scp"
-    there = len(read_table(table))
+    with table.open("rb") as lines:
+        there = sum(1 for _ in lines)
     if there != total:
         raise InputError(
             f"{table}: has {there} utterances, but {total} were processed: it differs from utt2spk "

@@ -155,10 +155,16 @@ def read_line(line: bytes) -> Entry | None:
     return entry if isinstance(entry, dict) else None
 
 
-def read_journal(prefix: str | os.PathLike[str]) -> tuple[Entry, list[Entry]]:
-    """(what the ark is made from, the lines of its utterances) of a finished ark."""
-    made_from, *done = Path(f"{prefix}.journal").read_bytes().splitlines()
-    return json.loads(made_from), [json.loads(line) for line in done]
+def read_journal(prefix: str | os.PathLike[str]) -> tuple[Entry, Iterator[Entry]]:
+    """(what the ark is made from, the lines of its utterances, read as they are asked for) of a finished ark."""
+    lines = read_lines(Path(f"{prefix}.journal"))
+    return next(lines), lines
+
+
+def read_lines(path: Path) -> Iterator[Entry]:
+    with path.open("rb") as file:
+        for line in file:
+            yield json.loads(line)
 
 
 def scan(path: Path) -> Iterator[tuple[str, int]]:

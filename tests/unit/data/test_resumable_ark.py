@@ -53,6 +53,7 @@ def test_records_lie_one_after_another_as_in_any_ark(untouched):
     expected = b"".join(u.encode() + b" " + record(u) for u in UTTERANCES if u != "reject-me")
     assert untouched.with_suffix(".ark").read_bytes() == expected
     made_from, entries = read_journal(untouched)
+    entries = list(entries)
     assert made_from == MADE_FROM
     assert [entry["utterance"] for entry in entries] == UTTERANCES
     assert entries[2] == {"utterance": "reject-me", "end": None, "rejected": "bad"}
