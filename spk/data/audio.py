@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import math
@@ -88,6 +89,18 @@ def read_audio(
             entry, f"too short: {len(mono)} samples at {sample_rate} Hz, at least {min_samples} are needed"
         )
     return Audio(np.ascontiguousarray(mono), file_rate, file_channels)
+
+
+def will_need(entry: str) -> None:
+    """Let the system fetch a file from the disk, without waiting for it; who reads it says what is wrong with it."""
+    if is_pipe(entry) or not hasattr(os, "posix_fadvise"):  # not Linux
+        return
+    with contextlib.suppress(OSError):
+        file = os.open(os.fsencode(entry), os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            os.posix_fadvise(file, 0, 0, os.POSIX_FADV_WILLNEED)
+        finally:
+            os.close(file)
 
 
 def read_part(entry: str, file: soundfile.SoundFile, part: tuple[float, float] | None) -> np.ndarray:

@@ -18,7 +18,7 @@ import numpy as np
 import yaml
 
 from spk.data.ark_format import encode_matrix
-from spk.data.audio import AudioError, is_pipe, read_audio
+from spk.data.audio import AudioError, is_pipe, read_audio, will_need
 from spk.data.augmentation import Augmentation, augment
 from spk.data.data_dir import encode, read_table
 from spk.data.files import whole_file
@@ -28,6 +28,7 @@ from spk.errors import InputError
 
 log = logging.getLogger(__name__)
 SECONDS_BETWEEN_PROGRESS = 30
+FILES_ASKED_FOR = 32  # ahead of the one that is read
 
 
 class Analysis(Protocol):
@@ -144,8 +145,8 @@ def make_share(
 ) -> None:
     """Write PREFIX.ark, and PREFIX.journal that says of each utterance its frames and samples, or why it was rejected.
 
-    Carries on what an earlier run left. The front end is built only when there is something to do. Audio is read by
-    `threads` while it works.
+    Carries on what an earlier run left. The front end is built only when there is something to do. Several `threads`
+    read audio while it works.
     """
     with ResumableArk(prefix, made_from, list(sources), keep=still_rejected) as ark:
         if ark.done:
@@ -160,11 +161,12 @@ def make_share(
             def encode(utterance: Utterance) -> tuple[Utterance, bytes | None]:
                 return utterance, encoded(utterance, made_from["compression"])
 
-            utterances = analysed(read_ahead(read, ark.missing(), ahead=2 * threads - 1, threads=threads), analysis)
             if threads == 1:
-                records = map(encode, utterances)
+                names = announced(ark.missing(), lambda name: sources[name])
+                records = map(encode, analysed(map(read, names), analysis))
             else:  # for a front end on a device, which leaves this to be waited for
-                records = read_ahead(encode, utterances, ahead=threads, threads=threads)
+                utterances = read_ahead(read, ark.missing(), ahead=2 * threads - 1, threads=threads)
+                records = read_ahead(encode, analysed(utterances, analysis), ahead=threads, threads=threads)
             for utterance, record in records:
                 ark.append(utterance.name, record, **utterance.said)
                 progress.update(utterance.said.get("seconds", 0.0))
@@ -172,6 +174,19 @@ def make_share(
         log.info(
             "%s: %d utterances, %d rejected", ark.ark, len(sources), sum("rejected" in entry for entry in ark.done)
         )
+
+
+def announced(names: Iterable[str], source_of: Callable[[str], Source]) -> Iterator[str]:
+    """The names; the system is asked for the files of the next ones, which it fetches while others are worked on."""
+    coming: collections.deque[str] = collections.deque()
+    for name in names:
+        source = source_of(name)
+        if source.part is None:  # a part may be little of its file
+            will_need(source.entry)
+        coming.append(name)
+        if len(coming) > FILES_ASKED_FOR:
+            yield coming.popleft()
+    yield from coming
 
 
 def read_utterance(name: str, source: Source, analysis: Analysis, allow_pipes: bool) -> Utterance:

@@ -2,7 +2,7 @@
 
 Source: the behaviour of kaldi-asr/kaldi src/feat (feature-window.cc, mel-computations.cc). Kaldi takes samples on the
 scale of 16-bit integers; here they come in ±1 and are scaled first. Kaldi computes in float32; here it is float64 up to
-the last step, for logarithms of small powers show float32's rounding in their third decimal, on each device another.
+the power spectrum, for logarithms of small powers show float32's rounding in their third decimal, on each device another.
 """
 
 from __future__ import annotations
@@ -113,12 +113,11 @@ class KaldiFrontEnd(FrontEnd):
         padded = rooms("padded", (*frames.shape[:-1], self.n_fft), frames)
         padded[..., self.length :] = 0
         weighted = padded[..., : self.length]
-        if self.preemphasis_coefficient:
-            before = rooms("before", frames.shape, frames)
-            torch.mul(frames, self.preemphasis_coefficient, out=before)
-            torch.sub(frames[..., :1], before[..., :1], out=weighted[..., :1])
-            torch.sub(frames[..., 1:], before[..., :-1], out=weighted[..., 1:])
-            weighted *= self.window
+        if self.preemphasis_coefficient:  # (x_t - c x_{t-1}) w_t, where nothing comes before x_0 but itself
+            earlier = self.preemphasis_coefficient * self.window
+            torch.mul(frames, self.window, out=weighted)
+            weighted[..., 1:].addcmul_(frames[..., :-1], earlier[1:], value=-1)
+            weighted[..., :1].addcmul_(frames[..., :1], earlier[:1], value=-1)
         else:
             torch.mul(frames, self.window, out=weighted)
         if with_energy and not self.raw_energy:

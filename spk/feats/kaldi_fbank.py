@@ -67,11 +67,12 @@ class KaldiFbank(KaldiFrontEnd):
         self.dim = num_mel_bins + use_energy
         self.compression = EIGHT_BITS if use_log_fbank else SIXTEEN_BITS
         filters = mel_filters(num_mel_bins, self.n_fft, sample_frequency, low_freq, high_freq)
-        self.register_buffer("filters", filters, persistent=False)
+        self.register_buffer("filters", filters.float(), persistent=False)
 
     def analyse(self, frames: Tensor) -> Tensor:
         power, energy = self.power(frames, with_energy=self.use_energy)
-        features = (power if self.use_power else power.sqrt_()) @ self.filters
+        # Sums of what is not negative lose nothing in float32; the Fourier transform would.
+        features = (power if self.use_power else power.sqrt_()).float() @ self.filters
         if self.use_log_fbank:
             features = features.clamp_min_(EPSILON).log_()
         if self.use_energy:
