@@ -2,7 +2,8 @@
 
 Source: the behaviour of kaldi-asr/kaldi src/feat (feature-window.cc, mel-computations.cc). Kaldi takes samples on the
 scale of 16-bit integers; here they come in ±1 and are scaled first. Kaldi computes in float32; here it is float64 up to
-the power spectrum, for logarithms of small powers show float32's rounding in their third decimal, on each device another.
+the power spectrum, for logarithms of small powers show float32's rounding in their third decimal, on each device
+another.
 """
 
 from __future__ import annotations
