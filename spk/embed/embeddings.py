@@ -16,6 +16,7 @@ from spk.nets.embedder import Embedder
 # Values (frames times bins) of a batch, padding included. On a CPU larger batches leave its cache, and utterances one
 # by one are faster then (tests/benchmarks/extraction.py).
 VALUES_ON_CPU = 80_000
+FEWEST = 4  # utterances of a batch; fewer long ones gain less by each other than masks and the cache cost
 LEAST_OF_LONGEST = 0.8  # an utterance with less of the frames of its batch's longest would cost more than one by itself
 FRAMES_ON_GPU = 32_000  # fewer than a training batch has
 
@@ -31,7 +32,8 @@ def length_batches(num_frames: np.ndarray, batch_frames: int) -> Iterator[np.nda
     first = 0
     while first < len(order):
         longest = int(num_frames[order[first]])
-        count = max(1, batch_frames // max(1, longest))
+        count = batch_frames // max(1, longest)
+        count = count if count >= FEWEST else 1
         count = np.count_nonzero(num_frames[order[first : first + count]] >= LEAST_OF_LONGEST * longest)
         yield order[first : first + count]
         first += count

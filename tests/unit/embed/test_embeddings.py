@@ -64,6 +64,12 @@ def test_batches_hold_every_utterance_once_and_keep_their_bound():
     assert all(len(batch) * lengths[batch].max() <= 1000 or len(batch) == 1 for batch in batches)
 
 
+def test_long_utterances_and_such_as_none_is_like_are_embedded_alone():
+    lengths = np.array([240, 600, 250, 90, 245, 255, 260])  # 600: but one more would fit; 260: three more
+    batches = [batch.tolist() for batch in length_batches(lengths, 1200)]
+    assert batches == [[1], [6, 5, 2, 4], [0], [3]]
+
+
 def test_an_embedding_that_is_not_finite_names_the_utterance(embedder, tmp_path):
     matrices = [np.zeros((30, 40), np.float32), np.full((30, 40), np.nan, np.float32)]
     write_embeddings(str(tmp_path / "feats"), ["good", "bad"], matrices)
