@@ -76,7 +76,7 @@ def make_feats(folder):
     section = FRONT_ENDS.check("features", SYSTEM["features"])
     sources = read_sources(folder, allow_pipes=False)
     made_from = {"features": section, "compression": 0, "audio": "", "data": str(folder)}
-    make_share(sources, folder / "feats.1", made_from, lambda: open_front_end(section), allow_pipes=False)
+    make_share(sources, folder / "feats.1", made_from, lambda: open_front_end(section, None), allow_pipes=False)
     join_shares(folder, [folder / "feats.1"], max_rejected=0)
 
 
