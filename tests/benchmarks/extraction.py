@@ -84,7 +84,7 @@ def main() -> None:
                 begin = time.perf_counter()
                 embedder(typical).cpu()
                 one = time.perf_counter() - begin
-            enough = max(2, 6 * frames_of_batch(torch.device("cpu"), dim) // (least + most))  # for three batches
+            enough = max(2, 16 * frames_of_batch(torch.device("cpu"), dim) // (least + most))  # for eight batches
             count = int(np.clip(options.seconds / one, enough, MOST_UTTERANCES))
             lengths = random.integers(least, most, count)
             with tempfile.TemporaryDirectory() as folder:

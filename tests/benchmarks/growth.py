@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from growth_stages import STAGES
-from measure import ROOT, Table, line, parser, power_law, report
+from measure import ROOT, Table, begin_peak, line, memory_mb, parser, power_law, report
 
 FITTED = 10  # the exponents are of the sizes that are at least the largest over this
 LEAST_MB = 4.0  # a stage that never holds more has no exponent of memory: it would be one of noise
@@ -117,8 +117,8 @@ def measure_point(what: str, name: str, size: str, folder: str) -> None:
             stage.make(root / part, items)
         return
     run(stage.run, root / "warm")
+    begin_peak()
     before, used, began = memory_mb("VmRSS"), cpu_seconds(), time.perf_counter()
-    Path("/proc/self/clear_refs").write_text("5")  # VmHWM begins anew
     run(stage.run, root / "data")
     taken = {
         "cpu_seconds": cpu_seconds() - used,
@@ -136,11 +136,6 @@ def run(stage, folder: Path) -> None:
     except SystemExit as ended:
         if ended.code not in (None, 0):
             raise
-
-
-def memory_mb(name: str) -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) / 1024
 
 
 def cpu_seconds() -> float:

@@ -113,6 +113,17 @@ def line(sizes: Sequence[float], values: Sequence[float]) -> tuple[float, float]
     return fit.intercept, fit.slope
 
 
+def begin_peak() -> None:
+    """From now on memory_mb("VmHWM") is the most that this process has held since."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def memory_mb(name: str) -> float:
+    """Of this process, by a name of /proc/self/status. (ru_maxrss would count what its parent held when it began.)"""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) / 1024
+
+
 def report(options: argparse.Namespace, *tables: Table) -> None:
     """Print the tables, and write them to the file of --json with all that is needed to read them later."""
     for table in tables:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -24,7 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from measure import Table, by_turns, median_ratio, parser, report
+from measure import Table, begin_peak, by_turns, median_ratio, memory_mb, parser, report
 from plain_networks import PLAIN
 from roofline import bandwidth, matmul_rate, work_of
 from training_systems import OurSteps, PlainSteps, bins_of, system, write_training_dir
@@ -150,9 +149,9 @@ def one_step(recomputes: str, parts: str, crops: str) -> None:
         return time.perf_counter() - begin
 
     step(8)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    seconds = step(int(crops))
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, seconds)
+    begin_peak()
+    before, seconds = memory_mb("VmRSS"), step(int(crops))
+    print(memory_mb("VmHWM") - before, seconds)
 
 
 def main() -> None:
