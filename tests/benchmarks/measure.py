@@ -130,12 +130,19 @@ def report(options: argparse.Namespace, *tables: Table) -> None:
         print(table, end="\n\n", flush=True)
     if options.json:
         content = {
-            "command": shlex.join(["python3", os.path.relpath(sys.argv[0], ROOT), *sys.argv[1:]]),
+            "command": command_line(options),
             "commit": commit(),
             "machine": machine(),
             "tables": [asdict(table) for table in tables],
         }
         Path(options.json).write_text(json.dumps(content, indent=1) + "\n")
+
+
+def command_line(options: argparse.Namespace) -> str:
+    """As it was given, but for where the tables go; of files elsewhere on the machine, the names alone."""
+    given = [one for one in sys.argv[1:] if one not in ("--json", options.json)]
+    short = [Path(one).name if Path(one).is_absolute() else one for one in given]
+    return shlex.join(["python3", os.path.relpath(sys.argv[0], ROOT), *short])
 
 
 def commit() -> str:
