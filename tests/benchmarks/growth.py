@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -26,7 +25,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from growth_stages import STAGES
-from measure import ROOT, Table, begin_peak, line, memory_mb, parser, power_law, report
+from measure import ROOT, Table, begin_peak, cpu_seconds, line, memory_mb, parser, power_law, report
 
 FITTED = 10  # the exponents are of the sizes that are at least the largest over this
 LEAST_MB = 4.0  # a stage that never holds more has no exponent of memory: it would be one of noise
@@ -136,11 +135,6 @@ def run(stage, folder: Path) -> None:
     except SystemExit as ended:
         if ended.code not in (None, 0):
             raise
-
-
-def cpu_seconds() -> float:
-    """Of this process and its children that have ended, the system's share included."""
-    return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
 def tables(points: list[Point], at_voxceleb2: Mapping[str, int], units: Mapping[str, str]) -> list[Table]:

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import platform
+import resource
 import shlex
 import statistics
 import subprocess
@@ -111,6 +112,11 @@ def line(sizes: Sequence[float], values: Sequence[float]) -> tuple[float, float]
     """(value at 0, slope) of the straight line through the points, by least squares."""
     fit = statistics.linear_regression(sizes, values)
     return fit.intercept, fit.slope
+
+
+def cpu_seconds() -> float:
+    """Of this process and its children that have ended, the system's share included."""
+    return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
 def begin_peak() -> None:

@@ -13,7 +13,6 @@ it calls; Kaldi's start counts, Python's does not.
 from __future__ import annotations
 
 import argparse
-import resource
 import shutil
 import statistics
 import subprocess
@@ -24,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 from cosine_scoring import SIZES, make_files
-from measure import Table, by_turns, median_ratio, parser, report
+from measure import Table, by_turns, cpu_seconds, median_ratio, parser, report
 from numpy.typing import NDArray
 
 from spk.backend import BACKENDS
@@ -36,12 +35,6 @@ from spk.backend.scoring import score_trials
 from spk.data.ark import read_vectors
 from spk.data.scores import read_scores, write_scores
 from spk.data.trials import Trials, read_trials
-
-
-def cpu_seconds() -> float:
-    """Of this process and its children that have ended."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 def make_plda(folder: Path, dim: int) -> None:

@@ -20,8 +20,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from measure import Table, by_turns, median_ratio, parser, report
-from plda_scoring import cpu_seconds
+from measure import Table, by_turns, cpu_seconds, median_ratio, parser, report
 
 from spk.backend.plda import Plda
 from spk.backend.plda_backend import train_plda_backend, write_backend
