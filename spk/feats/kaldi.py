@@ -95,13 +95,15 @@ class KaldiFrontEnd(FrontEnd):
 
     def cut(self, stretches_NS: Tensor) -> Tensor:
         scaled = rooms("scaled", stretches_NS.shape, stretches_NS, torch.float64)
-        return super().cut(torch.mul(scaled.copy_(stretches_NS), INT16_SCALE, out=scaled))
+        return super().cut(torch.mul(stretches_NS, INT16_SCALE, out=scaled))  # a power of two: float32 loses nothing
 
     def prepared(self, frames_NTL: Tensor) -> Tensor:
         return frames_NTL + self.dither * self.noise(frames_NTL) if self.dither else frames_NTL
 
-    def power(self, frames: Tensor, *, with_energy: bool) -> tuple[Tensor, Tensor | None]:
-        """(power [..., n_fft // 2 + 1], log energy [...] or None) of frames [..., length], all float64.
+    def power(
+        self, frames: Tensor, *, with_energy: bool, dtype: torch.dtype = torch.float64
+    ) -> tuple[Tensor, Tensor | None]:
+        """(power [..., n_fft // 2 + 1], log energy [...] or None) of frames [..., length]: float64, the power of `dtype`.
 
         The power in memory that the next call takes.
         """
@@ -115,17 +117,16 @@ class KaldiFrontEnd(FrontEnd):
         padded[..., self.length :] = 0
         weighted = padded[..., : self.length]
         if self.preemphasis_coefficient:  # (x_t - c x_{t-1}) w_t, where nothing comes before x_0 but itself
-            earlier = self.preemphasis_coefficient * self.window
-            torch.mul(frames, self.window, out=weighted)
-            weighted[..., 1:].addcmul_(frames[..., :-1], earlier[1:], value=-1)
-            weighted[..., :1].addcmul_(frames[..., :1], earlier[:1], value=-1)
+            torch.mul(frames[..., :1], 1 - self.preemphasis_coefficient, out=weighted[..., :1])
+            torch.sub(frames[..., 1:], frames[..., :-1], alpha=self.preemphasis_coefficient, out=weighted[..., 1:])
+            weighted.mul_(self.window)
         else:
             torch.mul(frames, self.window, out=weighted)
         if with_energy and not self.raw_energy:
             energy = log_energy(weighted)
         if energy is not None and self.energy_floor > 0:
             energy.clamp_min_(math.log(self.energy_floor))
-        return power_spectrum(padded), energy
+        return power_spectrum(padded, dtype), energy
 
     def noise(self, frames_NTL: Tensor) -> Tensor:
         """Standard normal values, the same for every wave and in every run, so that features can be made again."""

@@ -7,7 +7,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from spk.feats.front_end import EIGHT_BITS, SIXTEEN_BITS
+from spk.feats.front_end import EIGHT_BITS, SIXTEEN_BITS, whole_eights
 from spk.feats.kaldi import (
     EPSILON,
     Fraction,
@@ -67,14 +67,16 @@ class KaldiFbank(KaldiFrontEnd):
         self.dim = num_mel_bins + use_energy
         self.compression = EIGHT_BITS if use_log_fbank else SIXTEEN_BITS
         filters = mel_filters(num_mel_bins, self.n_fft, sample_frequency, low_freq, high_freq)
-        self.register_buffer("filters", filters.float(), persistent=False)
+        self.num_mel_bins = num_mel_bins
+        self.register_buffer("filters", whole_eights(filters.float()), persistent=False)
 
     def analyse(self, frames: Tensor) -> Tensor:
-        power, energy = self.power(frames, with_energy=self.use_energy)
         # Sums of what is not negative lose nothing in float32; the Fourier transform would.
-        features = (power if self.use_power else power.sqrt_()).float() @ self.filters
+        power, energy = self.power(frames, with_energy=self.use_energy, dtype=torch.float32)
+        features = (power if self.use_power else power.sqrt_()) @ self.filters
         if self.use_log_fbank:
             features = features.clamp_min_(EPSILON).log_()
+        features = features[..., : self.num_mel_bins]
         if self.use_energy:
             energy = energy[..., None]
             features = torch.cat([features, energy] if self.htk_compat else [energy, features], dim=-1)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from spk.errors import InputError
-from spk.feats.front_end import EIGHT_BITS
+from spk.feats.front_end import EIGHT_BITS, whole_eights
 from spk.feats.kaldi import (
     EPSILON,
     Fraction,
@@ -83,7 +83,8 @@ class KaldiMfcc(KaldiFrontEnd):
         self.use_energy, self.htk_compat = use_energy, htk_compat
         self.dim = num_ceps
         filters = mel_filters(num_mel_bins, self.n_fft, sample_frequency, low_freq, high_freq)
-        self.register_buffer("filters", filters, persistent=False)
+        self.num_mel_bins = num_mel_bins
+        self.register_buffer("filters", whole_eights(filters), persistent=False)
         transform = cosine_transform(num_ceps, num_mel_bins)
         if cepstral_lifter:
             cepstra = torch.arange(num_ceps, dtype=torch.float64)
@@ -94,7 +95,8 @@ class KaldiMfcc(KaldiFrontEnd):
 
     def analyse(self, frames: Tensor) -> Tensor:
         power, energy = self.power(frames, with_energy=self.use_energy)
-        cepstra = (power @ self.filters).clamp_min_(EPSILON).log_() @ self.transform
+        mel = (power @ self.filters)[..., : self.num_mel_bins]
+        cepstra = mel.clamp_min_(EPSILON).log_() @ self.transform
         if self.use_energy:
             cepstra[..., 0] = energy
         return cepstra.roll(-1, dims=-1) if self.htk_compat else cepstra
