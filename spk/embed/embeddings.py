@@ -18,6 +18,7 @@ from spk.nets.embedder import Embedder
 VALUES_ON_CPU = 80_000
 FEWEST = 4  # utterances of a batch; fewer long ones gain less by each other than masks and the cache cost
 LEAST_OF_LONGEST = 0.8  # an utterance with less of the frames of its batch's longest would cost more than one by itself
+WHOLE_FRAMES = 16  # a batch's length is a multiple: a convolution over a length not met before costs a few milliseconds
 FRAMES_ON_GPU = 32_000  # fewer than a training batch has
 
 
@@ -80,8 +81,11 @@ def embed(
             lengths = None
         else:
             # Frames past an utterance's end are its first again: the repetition of what is too short, and else masked.
-            features = reader.crops(batch, np.zeros_like(batch), int(effective[batch].max()))
-            lengths = torch.from_numpy(effective[batch]) if np.ptp(effective[batch]) else None
+            longest = int(effective[batch].max())
+            if len(batch) > 1:
+                longest = -(-longest // WHOLE_FRAMES) * WHOLE_FRAMES
+            features = reader.crops(batch, np.zeros_like(batch), longest)
+            lengths = torch.from_numpy(effective[batch]) if effective[batch].min() < longest else None
         tensor = torch.from_numpy(features)
         return batch, tensor.pin_memory() if device.type == "cuda" else tensor, lengths
 

@@ -1,11 +1,11 @@
 """Embeddings of an ark: batches of like length against one utterance at a time, by network and length of utterances.
 
-Usage: python3 tests/benchmarks/extraction.py [--networks fast_resnet34,...] [--seconds 0.5] [--rounds 3]
+Usage: python3 tests/benchmarks/extraction.py [--networks fast_resnet34,...] [--seconds 3] [--rounds 3]
        [--batches-of-one] [--json FILE]
 Ours: spk.embed.embeddings.embed, what a job of steps/extract_embeddings does. The other way is embedder(features[None])
 in a loop without gradients, each utterance read by kaldiio.load_mat at its turn. On the CPU on one thread, by the
 processor's time on all threads; on the GPU where there is one, by the clock. `--seconds`: about how long a round of one
-way may take; it decides the number of utterances. Utterances of which a batch holds one alone are embedded as in the
+way may take; it decides the number of utterances: with few, their lengths are less alike than those of a corpus. Utterances of which a batch holds one alone are embedded as in the
 loop: they are measured for the first network, and for all with --batches-of-one (some minutes more). Weights are
 random, frames noise, in the ark in Kaldi's 8 bits (16 for 257 values a frame). Peak: the most memory that the process
 has held until then, less what it held at the beginning.
@@ -56,7 +56,7 @@ def peak_mb() -> float:
 
 
 def main() -> None:
-    options_parser = parser(__doc__, rounds=3, networks=",".join(name.split(",")[0] for name in NETWORKS), seconds=0.5)
+    options_parser = parser(__doc__, rounds=3, networks=",".join(name.split(",")[0] for name in NETWORKS), seconds=3.0)
     options_parser.add_argument("--batches-of-one", action="store_true", help="measure them for every network")
     options = options_parser.parse_args()
     wanted = options.networks.split(",")

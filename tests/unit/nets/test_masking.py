@@ -53,3 +53,19 @@ def test_inference_mode_zeroes_what_it_made_in_place_and_leaves_the_callers_tens
     with torch.no_grad():
         made = x + 0
         assert torch.equal(zero_padding(made, lengths), expected) and made.all()
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"),
+    [((1, 3), (1, 2), (0, 0)), ((3, 3), (2, 2), (0, 0)), ((3, 3), (2, 1), (1, 1)), ((2, 5), (3, 4), (0, 2))],
+)
+def test_a_max_pool_without_gradients_is_the_one_with_them(kernel, stride, padding):
+    pool = MaskedMaxPool2d(kernel, stride, padding)
+    x = torch.randn(3, 4, 11, 13)
+    x[1, 2, 3, 4] = torch.nan
+    lengths = torch.tensor([13, 12, 7])
+    expected, after = pool(x, lengths)
+    with torch.no_grad():
+        values, after_alone = pool(x, lengths)
+    assert torch.equal(after, after_alone)
+    torch.testing.assert_close(values, expected, rtol=0, atol=0, equal_nan=True)
