@@ -72,6 +72,7 @@ def copy_data_dir(source: Path, destination: Path, renaming: Renaming) -> list[s
         (SPEAKER_FILES, new_speaker),
     ):
         old_keys = sorted(new_keys)
+        renamed = list(map(new_keys.__getitem__, old_keys))
         for name in names:
             if name in ("utt2spk", "spk2utt") or not (source / name).exists():
                 continue
@@ -82,7 +83,7 @@ def copy_data_dir(source: Path, destination: Path, renaming: Renaming) -> list[s
             values, strangers = read_aligned(source / name, old_keys)
             if strangers:
                 notes.append(left_out_note(source / name, strangers))
-            rows = zip(map(new_keys.__getitem__, old_keys), values, strict=True)
+            rows = zip(renamed, values, strict=True)
             write_table(destination / name, {key: value for key, value in rows if value is not None})
     if not same_utterances and "utt2uniq" not in written:
         write_table(destination / "utt2uniq", {new: old for old, new in new_utterance.items()})

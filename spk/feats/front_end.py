@@ -144,5 +144,5 @@ def power_spectrum(frames: Tensor, dtype: torch.dtype | None = None) -> Tensor:
 
 
 def whole_eights(filters: Tensor) -> Tensor:
-    """[bins, F] -> [bins, F rounded up to whole eights], zeros added: a product with 23 columns takes twice that with 24."""
+    """[bins, F] -> [bins, F rounded up to whole eights], with zeros: products with 23 columns take twice as long."""
     return F.pad(filters, (0, -filters.shape[1] % 8))

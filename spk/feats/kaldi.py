@@ -103,7 +103,7 @@ class KaldiFrontEnd(FrontEnd):
     def power(
         self, frames: Tensor, *, with_energy: bool, dtype: torch.dtype = torch.float64
     ) -> tuple[Tensor, Tensor | None]:
-        """(power [..., n_fft // 2 + 1], log energy [...] or None) of frames [..., length]: float64, the power of `dtype`.
+        """(power [..., n_fft // 2 + 1] of `dtype`, log energy [...] or None) of frames [..., length], float64.
 
         The power in memory that the next call takes.
         """

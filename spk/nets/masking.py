@@ -66,7 +66,7 @@ class MaskedMaxPool2d(nn.MaxPool2d):
 
     def forward(self, x_NCFT: Tensor, lengths_N: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         x_NCFT = zero_padding(x_NCFT, lengths_N)
-        # torch also notes where each maximum was; without gradients, on a CPU, that is a tenth to a quarter of a network.
+        # torch also notes where each maximum was: on a CPU a tenth to a quarter of a network's time.
         alone = x_NCFT.device.type == "cpu" and not torch.is_grad_enabled()
         y_NCFT = self.maxima(x_NCFT) if alone else super().forward(x_NCFT)
         return y_NCFT, lengths_after(lengths_N, *along_time(self))

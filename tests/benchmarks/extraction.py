@@ -5,15 +5,14 @@ Usage: python3 tests/benchmarks/extraction.py [--networks fast_resnet34,...] [--
 Ours: spk.embed.embeddings.embed, what a job of steps/extract_embeddings does. The other way is embedder(features[None])
 in a loop without gradients, each utterance read by kaldiio.load_mat at its turn. On the CPU on one thread, by the
 processor's time on all threads; on the GPU where there is one, by the clock. `--seconds`: about how long a round of one
-way may take; it decides the number of utterances: with few, their lengths are less alike than those of a corpus. Utterances of which a batch holds one alone are embedded as in the
-loop: they are measured for the first network, and for all with --batches-of-one (some minutes more). Weights are
-random, frames noise, in the ark in Kaldi's 8 bits (16 for 257 values a frame). Peak: the most memory that the process
-has held until then, less what it held at the beginning.
+way may take; it decides the number of utterances: with few, their lengths are less alike than those of a corpus.
+Utterances of which a batch holds one alone are embedded as in the loop: they are measured for the first network, and
+for all with --batches-of-one (some minutes more). Weights are random, frames noise, in the ark in Kaldi's 8 bits (16
+for 257 values a frame). Peak: the most memory that the process has held until then, less what it held at the beginning.
 """
 
 from __future__ import annotations
 
-import resource
 import tempfile
 import time
 from pathlib import Path
@@ -21,7 +20,7 @@ from pathlib import Path
 import kaldiio
 import numpy as np
 import torch
-from measure import Table, by_turns, median_ratio, parser, report
+from measure import Table, begin_peak, by_turns, median_ratio, memory_mb, parser, report
 
 from spk.config import EvaluationConfig
 from spk.data.ark import FeatureReader
@@ -51,10 +50,6 @@ def write_ark(folder: str, lengths: np.ndarray, dim: int, random: np.random.Gene
             ark.write(encode_matrix(np.abs(frames) if dim == 257 else frames, 3 if dim == 257 else 1))
 
 
-def peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def main() -> None:
     options_parser = parser(__doc__, rounds=3, networks=",".join(name.split(",")[0] for name in NETWORKS), seconds=3.0)
     options_parser.add_argument("--batches-of-one", action="store_true", help="measure them for every network")
@@ -68,7 +63,8 @@ def main() -> None:
         f"Embeddings, on {device.type}",
         ["network", "utterances", "number", "ours (utt/s)", "one by one (utt/s)", "ratio", "peak (MB)"],
     )
-    before = peak_mb()
+    begin_peak()
+    before = memory_mb("VmHWM")
     for title, (network, dim) in NETWORKS.items():
         if network["name"] not in wanted:
             continue
@@ -104,7 +100,7 @@ def main() -> None:
                 taken = by_turns({"ours": ours, "one by one": one_by_one}, options.rounds, clock)
             rates = [count / float(np.median(seconds)) for seconds in taken.values()]
             ratio = median_ratio(taken["one by one"], taken["ours"])
-            table.add(title, range_title, count, *rates, ratio, peak_mb() - before)
+            table.add(title, range_title, count, *rates, ratio, memory_mb("VmHWM") - before)
             print(f"{title}, {range_title}: {ratio:.2f}", flush=True)
     report(options, table)
 

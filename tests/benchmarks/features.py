@@ -1,6 +1,6 @@
 """FLAC to ark on one core: this project's way, torchaudio one by one, and Kaldi's programs where they are on PATH.
 
-Usage: python3 tests/benchmarks/features.py [--utterances 60] [--speech DIR] [--rounds 5] [--json FILE]
+Usage: python3 tests/benchmarks/features.py [--utterances 60] [--speech DIR] [--rounds 11] [--json FILE]
 Ours: what a job of steps/make_feats does, journal and all. torchaudio: soundfile.read of the whole file, the front end
 on one wave (MelSpectrogram and log for fbank40, compliance.kaldi.fbank for kaldi_fbank, Spectrogram and log for
 spectrogram161), kaldiio.WriteHelper with compression_method=2. Both write Kaldi's 8 bits and are measured by the
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import logging
 import os
-import resource
 import shutil
 import subprocess
 import tempfile
@@ -28,7 +27,7 @@ import numpy as np
 import soundfile
 import torch
 import torchaudio
-from measure import Table, by_turns, median_ratio, parser, report
+from measure import Table, by_turns, cpu_seconds, median_ratio, parser, report
 from torch import Tensor
 
 from spk.data.ark_format import encode_matrix
@@ -94,13 +93,8 @@ def kaldi_pipeline(front_end: str, wav_scp: Path, ark: str) -> str | None:
     return f"{program} --dither=0 scp:{wav_scp} ark:- | copy-feats --compress=true ark:- ark:{ark}"
 
 
-def children_time() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
 def main() -> None:
-    options_parser = parser(__doc__, utterances=60)
+    options_parser = parser(__doc__, rounds=11, utterances=60)
     options_parser.add_argument("--speech", default=os.environ.get("SPK_CORPORA", ""), help="a folder of recordings")
     options = options_parser.parse_args()
     torch.set_num_threads(1)
@@ -155,18 +149,17 @@ def main() -> None:
                             samples, _ = soundfile.read(source.entry, dtype="float32")
                             writer(utterance, theirs(torch.from_numpy(samples)).numpy())
 
-                taken = by_turns({"ours": ours, "theirs": by_torchaudio}, options.rounds, clock=time.process_time)
-                rates = [audio_seconds / float(np.median(taken[way])) for way in ("ours", "theirs")]
+                ways = {"ours": ours, "theirs": by_torchaudio}
                 pipeline = kaldi_pipeline(name, Path(folder, "wav.scp"), f"{folder}/kaldi.ark")
-                kaldi: list[float | None] = [None, None]
                 if pipeline:
-
-                    def by_kaldi(pipeline=pipeline) -> None:
-                        subprocess.run(pipeline, shell=True, check=True, stderr=subprocess.DEVNULL)
-
-                    used = by_turns({"kaldi": by_kaldi}, options.rounds, clock=children_time)["kaldi"]
-                    kaldi = [audio_seconds / float(np.median(used)), float(np.median(used) / np.median(taken["ours"]))]
-                speed.add(name, title, *rates, median_ratio(taken["theirs"], taken["ours"]), *kaldi)
+                    ways["kaldi"] = lambda pipeline=pipeline: subprocess.run(
+                        pipeline, shell=True, check=True, stderr=subprocess.DEVNULL
+                    )
+                taken = by_turns(ways, options.rounds, clock=cpu_seconds)
+                rates = {way: audio_seconds / float(np.median(seconds)) for way, seconds in taken.items()}
+                kaldi = [rates["kaldi"], median_ratio(taken["kaldi"], taken["ours"])] if pipeline else [None, None]
+                ratio = median_ratio(taken["theirs"], taken["ours"])
+                speed.add(name, title, rates["ours"], rates["theirs"], ratio, *kaldi)
                 parts.add(name, title, *time_of_parts(name, sources, options.rounds))
                 waves = [read_audio(source.entry, RATE).samples for source in sources.values()]
                 device = "cuda" if torch.cuda.is_available() else "cpu"

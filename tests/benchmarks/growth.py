@@ -4,7 +4,8 @@ Usage: python3 tests/benchmarks/growth.py [--stages NAME,...] [--largest N] [--v
 Every point is a process of its own: it makes nothing but calls the stage's command, once on a few items so that all is
 imported, then on drawn data that another process made. Time is processor time, of children too; memory is the most that
 was in use (VmHWM) less what was in use before the command, mapped files included. Exponents are fitted in logarithms
-to the points of a tenth of the largest size and more, where what does not grow no longer hides the growth.
+to the points of a tenth of the largest size and more, where what does not grow no longer hides the growth; of all
+points, too. Memory at VoxCeleb2's size is where the straight line through the same points leads.
 --voxceleb2 runs one more point of each stage at the size that it has there, by which the straight line through the
 others is judged; takes about 15 minutes, 8 GB of disk and 8 GB of memory.
 """
@@ -141,11 +142,22 @@ def tables(points: list[Point], at_voxceleb2: Mapping[str, int], units: Mapping[
     """Exponents of time and of memory, the points at VoxCeleb2's size beside what the others foretell, all points."""
     time_table = Table(
         "Growth of processor time: time ~ size^exponent",
-        ["stage", "size counts", "fitted from", "to", "seconds there", "µs each", "exponent", "± std. error"],
+        [
+            "stage",
+            "size counts",
+            "fitted from",
+            "to",
+            "seconds there",
+            "µs each",
+            "exponent",
+            "± std. error",
+            "from",
+            "exponent",
+        ],
     )
     memory_table = Table(
         "Growth of memory: MB above what is in use before the stage",
-        ["stage", "size counts", "to", "MB there", "bytes each", "exponent", "± std. error"],
+        ["stage", "size counts", "to", "MB there", "bytes each", "exponent", "± std. error", "MB at VoxCeleb2's size"],
     )
     large_table = Table(
         "At VoxCeleb2's size (1,092,009 utterances of 5,994 speakers) and VoxCeleb1-E's (581,480 trials)",
@@ -159,13 +171,17 @@ def tables(points: list[Point], at_voxceleb2: Mapping[str, int], units: Mapping[
             last, sizes = upper[-1], [one.size for one in upper]
             each = line(sizes, [one.peak_mb for one in upper])
             seconds = [one.cpu_seconds for one in upper]
+            of_all = power_law([one.size for one in own], [one.cpu_seconds for one in own])
             time_table.add(
                 stage, units[stage], sizes[0], last.size, last.cpu_seconds, line(sizes, seconds)[1] * 1e6,
-                *power_law(sizes, seconds),
+                *power_law(sizes, seconds), own[0].size, of_all[0],
             )  # fmt: skip
             is_seen = last.peak_mb >= LEAST_MB and min(one.peak_mb for one in upper) > 0
             exponents = power_law(sizes, [one.peak_mb for one in upper]) if is_seen else (None, None)
-            memory_table.add(stage, units[stage], last.size, last.peak_mb, max(0.0, each[1]) * 2**20, *exponents)
+            at_large = each[0] + each[1] * at_voxceleb2[stage] if at_voxceleb2[stage] and is_seen else None
+            memory_table.add(
+                stage, units[stage], last.size, last.peak_mb, max(0.0, each[1]) * 2**20, *exponents, at_large
+            )
         if large is not None:
             foretold = [None, None]
             if len(upper) >= 3:

@@ -21,7 +21,7 @@ import yaml
 SIZES = (1_000, 3_000, 10_000, 20_000, 50_000, 100_000)
 # Of lists: a table of 10,000 names lies in the processor's cache, one of 50,000 and more does not, and
 # each name costs twice as much. Fitted across that step, what is proportional would seem to grow faster.
-LIST_SIZES = (2_000, 50_000, 100_000, 200_000)
+LIST_SIZES = (5_000, 50_000, 200_000, 500_000)
 FOLDER_SIZES = (3_000, 10_000, 30_000, 100_000)
 FEW_SIZES = (1_000, 10_000, 30_000, 100_000)  # of stages that take half a millisecond an utterance and more
 DIM, FEW_DIM = 192, 128  # of embeddings

@@ -8,12 +8,11 @@ them is as much longer as they are more. By turns, in processor time.
 
 from __future__ import annotations
 
-import resource
 import statistics
 import time
 
 import numpy as np
-from measure import Table, by_turns, median_ratio, parser, report
+from measure import Table, begin_peak, by_turns, median_ratio, memory_mb, parser, report
 from numpy.typing import NDArray
 
 from spk.backend import BACKENDS
@@ -57,9 +56,10 @@ def main() -> None:
     members = utterances_alone([f"c{row}" for row in range(options.cohort)])
     normalization = Normalization("as", Cohort("drawn", members, []), options.top_n)
 
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    begin_peak()
+    before = memory_mb("VmHWM")
     fast = normalize(scores, backend, *sides, cohort, normalization)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    memory = memory_mb("VmHWM") - before
     few = table[:SLOW_UTTERANCES]
     of_few = sorted_one_by_one(few, cohort, options.top_n)
     both = (enroll < len(few)) & (test < len(few))
@@ -84,7 +84,7 @@ def main() -> None:
     for way, taken in {SORTING: slow_seconds, OURS: ours}.items():
         ratio = median_ratio(slow_seconds, taken)
         rate = options.trials / statistics.median(taken)
-        result.add(way, rate, ratio, memory / 1024 if way == OURS else None)
+        result.add(way, rate, ratio, memory if way == OURS else None)
     report(options, result)
 
 
