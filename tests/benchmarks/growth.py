@@ -151,8 +151,8 @@ def tables(points: list[Point], at_voxceleb2: Mapping[str, int], units: Mapping[
             "µs each",
             "exponent",
             "± std. error",
-            "from",
-            "exponent",
+            "of all sizes from",
+            "exponent of all",
         ],
     )
     memory_table = Table(
