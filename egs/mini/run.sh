@@ -14,6 +14,7 @@
 #   --data DIR             data directories (default data/<corpus>)
 #   --exp DIR              the trained system (default exp/<corpus>/<config and what the command line changes>)
 #   --baseline DIR         the statistics that it is compared with (default exp/<corpus>/statistics)
+#   --with-baseline BOOL   false: leave that out (default true)
 #   --backends NAME,...    rows of the table (default own,lda_cosine,plda,own_as): own is what the config names; cosine, euclidean,
 #                          lda_cosine, plda; behind each _z, _t, _s or _as: normalised by scores against the training speakers; calibrated_own
 #   --lda-dim N            dimensions that lda_cosine and plda keep (default auto: as many as there are, at most 200)
@@ -28,7 +29,7 @@
 set -euo pipefail
 stage=0 stop_stage=6
 corpus="" noise="" augment=false config="" data="" exp="" baseline="" init_from=""
-backends=own,lda_cosine,plda,own_as lda_dim=auto top_n=auto seed="" nj=2 ngpu=0 nnodes=1 accept_changes=false cmd=""
+backends=own,lda_cosine,plda,own_as lda_dim=auto top_n=auto with_baseline=true seed="" nj=2 ngpu=0 nnodes=1 accept_changes=false cmd=""
 overrides=()
 . "$(dirname "$0")/path.sh"
 . parse_options.sh
@@ -51,6 +52,8 @@ fi
 exp=${exp:-exp/$name/$(name_of_system "$config" "${overrides[@]}")${training_set#train}}
 baseline=${baseline:-exp/$name/statistics}
 . check_system.sh # evaluation, backend
+systems=("$exp")
+if [ "$with_baseline" = true ]; then systems=("$baseline" "$exp"); fi
 use() { if [ "$1" = "$baseline" ]; then use_system "$1" cosine; else use_system "$1" "$backend" "$exp"; fi; }
 use "$exp" # are --backends known?
 
@@ -119,7 +122,7 @@ if in_stage 4 "embeddings -> $exp/embeddings_*; statistics of the features -> $b
   need 3 "$exp/final.pt"
   for set in "${sets[@]}"; do
     need 2 "$data/$set/feats.scp"
-    extract_statistics "$data/$set" "$baseline/embeddings_$set"
+    if [ "$with_baseline" = true ]; then extract_statistics "$data/$set" "$baseline/embeddings_$set"; fi
   done
   embedded=("${sets[@]/#/$data/}")
   if rows_calibrate; then
@@ -132,7 +135,7 @@ if in_stage 4 "embeddings -> $exp/embeddings_*; statistics of the features -> $b
 fi
 
 if in_stage 5 "back-ends, and scores by each -> $exp/scores_*, $baseline/scores_*"; then
-  for system in "$baseline" "$exp"; do
+  for system in "${systems[@]}"; do
     need 4 "${sets[@]/#/$system/embeddings_}"
     use "$system"
     if rows_calibrate; then need 4 "$exp/embeddings_held_out"; fi
@@ -142,9 +145,9 @@ if in_stage 5 "back-ends, and scores by each -> $exp/scores_*, $baseline/scores_
 fi
 
 if in_stage 6 "results -> $exp/report"; then
-  for system in "$baseline" "$exp"; do
+  for system in "${systems[@]}"; do
     use "$system"
     for set in "${tests[@]}"; do mapfile -t made < <(row_scores "$data/$set" trials) && need 5 "${made[@]}"; done
   done
-  report --output "$exp/report" "$baseline" "$exp"
+  report --output "$exp/report" "${systems[@]}"
 fi

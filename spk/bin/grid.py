@@ -1,0 +1,140 @@
+"""A grid of systems and seeds: are its conditions alike, what of it is done, and one run of it.
+
+Usage: python3 -m spk.bin.grid plan [--only-status] GRID EXP RECIPE [option VALUE ...]
+       python3 -m spk.bin.grid count EXP
+       python3 -m spk.bin.grid reference EXP
+       python3 -m spk.bin.grid run EXP NUMBER
+       python3 -m spk.bin.grid table [--draws N] GRID EXP
+`plan` refuses a grid whose systems differ in more than they may, says of every run how far it is and about how long the
+rest takes, and writes EXP/runs.json: what is left to be run, RECIPE (a run.sh) with these options and those of the
+system. `count` prints how many these are, `reference` how to make what all runs share, one word a line. `run` makes the
+run of this number, from 1 on; EXP/<run>/.run.done says that it is finished. `table` compares what there is: EXP/report.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from spk.bin.command import argument_parser, command
+from spk.bin.overrides import split_overrides
+from spk.bin.whole_number import whole_number
+from spk.data.files import file_digest, write_json
+from spk.errors import InputError
+from spk.report.comparison import compare_grid, write_comparison
+from spk.report.grid import check_conditions, folder_of, read_grid
+from spk.report.progress import DONE, FAILED, Progress, progress_of, seconds_left, time_text
+
+
+@command
+def main() -> None:
+    parser = argument_parser("grid", __doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="plan, count, reference, run or table")
+    planning = commands.add_parser("plan", allow_abbrev=False)
+    planning.add_argument("--only-status", action="store_true", help="write nothing")
+    planning.add_argument("--at-once", type=int, default=1, help="runs at a time, for the estimate")
+    for name in ("grid", "exp", "recipe"):
+        planning.add_argument(name)
+    planning.add_argument("options", nargs="...", help="of the recipe, the same for all runs")
+    telling = commands.add_parser("table", allow_abbrev=False)
+    telling.add_argument("--draws", default="1000", help="of speakers (default %(default)s)")
+    for name in ("grid", "exp"):
+        telling.add_argument(name)
+    for name, last in (("count", ()), ("reference", ()), ("run", ("number",))):
+        one = commands.add_parser(name, allow_abbrev=False)
+        for argument in ("exp", *last):
+            one.add_argument(argument)
+    options = parser.parse_args()
+    if options.command == "plan":
+        plan(options)
+    elif options.command == "count":
+        print(len(read_runs(options.exp)["runs"]))
+    elif options.command == "reference":
+        print(*read_runs(options.exp)["reference"], sep="\n")
+    elif options.command == "table":
+        table(options)
+    else:
+        sys.exit(run(options.exp, options.number))
+
+
+def plan(options: Any) -> None:
+    grid = read_grid(options.grid)
+    rest, overrides = split_overrides(options.options)
+    for option in rest:
+        if option.partition("=")[0] in ("--config", "--exp", "--seed"):
+            raise InputError(f"{option}: is another one for each run, and stands in {options.grid}")
+    configs = check_conditions(grid, tuple(overrides))
+    runs, states = [], []
+    for system, seed in grid.runs():
+        folder = folder_of(options.exp, system, seed)
+        words = [options.recipe, "--config", system.config, "--exp", str(folder), "--seed", str(seed)]
+        words += [*system.overrides, *options.options]
+        made_from = {"command": words, "config": file_digest(system.config)}
+        progress = progress_of(folder, configs[system.name], made_from)
+        states.append((folder.name, progress))
+        if not progress.done:
+            runs.append({"folder": str(folder), **made_from})
+    say(states, options.at_once)
+    if options.only_status:
+        return
+    reference = next(system for system in grid.systems if system.name == grid.reference)
+    first = folder_of(options.exp, reference, grid.seeds[0])
+    shared = [options.recipe, "--config", reference.config, "--exp", str(first), *reference.overrides, *options.options]
+    Path(options.exp).mkdir(parents=True, exist_ok=True)
+    content = {"grid": options.grid, "reference": shared, "runs": runs, "overrides": overrides}
+    write_json(Path(options.exp) / "runs.json", content | {"systems": [asdict(system) for system in grid.systems]})
+
+
+def say(states: list[tuple[str, Progress]], at_once: int) -> None:
+    width = max(len(name) for name, _ in states)
+    for name, progress in states:
+        print(f"{name:{width}}  {progress}")
+    left = seconds_left([progress for _, progress in states], at_once)
+    done = sum(progress.done for _, progress in states)
+    about = "" if left is None else f", about {time_text(left)} of training for the rest"
+    print(f"{done} of {len(states)} runs are done{about if done < len(states) else ''}")
+
+
+def read_runs(exp: str) -> dict[str, Any]:
+    path = Path(exp) / "runs.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); `grid plan` writes it") from None
+
+
+def run(exp: str, number: str) -> int:
+    """The status of the recipe."""
+    runs = read_runs(exp)["runs"]
+    if not number.isdigit() or not 1 <= int(number) <= len(runs):
+        raise InputError(f"{exp}/runs.json: has no run {number}; there are {len(runs)}")
+    one = runs[int(number) - 1]
+    folder = Path(one["folder"])
+    folder.mkdir(parents=True, exist_ok=True)
+    failed, done = folder / FAILED, folder / DONE
+    failed.unlink(missing_ok=True)
+    print(*one["command"], flush=True)
+    status = subprocess.run(one["command"], stdin=subprocess.DEVNULL).returncode
+    if status:
+        write_json(failed, {"status": status, "number": int(number)})
+        return status if status > 0 else 128 - status
+    write_json(done, {"command": one["command"], "config": one["config"]})
+    return 0
+
+
+def table(options: Any) -> None:
+    grid = read_grid(options.grid)
+    num_draws = whole_number("--draws", options.draws)
+    if num_draws < 2:
+        raise InputError(f"--draws: {num_draws} is out of range; allowed: 2 or more")
+    comparison = compare_grid(grid, options.exp, num_draws)
+    write_comparison(Path(options.exp) / "report", comparison)
+    print(comparison.markdown(), end="")
+
+
+if __name__ == "__main__":
+    main()

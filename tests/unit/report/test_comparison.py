@@ -1,0 +1,58 @@
+"""The table of a grid in Markdown, LaTeX and CSV."""
+
+from __future__ import annotations
+
+import csv
+
+from spk.report.comparison import HEADINGS, Row, in_csv, in_latex, in_markdown
+
+
+def number(mean, deviation=None, difference=None, p=None):
+    around = None if difference is None else [difference - 0.01, difference + 0.01]
+    return {
+        "mean": mean,
+        "deviation": deviation,
+        "interval": [mean - 0.01, mean + 0.01],
+        "difference": difference,
+        "difference_interval": around,
+        "p_holm": p,
+    }
+
+
+def result(*numbers, seeds=3):
+    one = number(*numbers)
+    return {"num_seeds": seeds, "eer": one, "min_dcf": {"0.01": one}, "min_cllr": one, "cllr": one}
+
+
+ROWS = [
+    Row("am_softmax", "test", "own", result(0.05, 0.002), 3, minutes=8.4),
+    Row("dam", "test", "own", result(0.04, 0.001, -0.01, 0.00001, seeds=2), 3, failed=1, minutes=9.0),
+    Row("broken", "test", "own", None, 3, failed=3),
+    Row("am_softmax", "test", "plda", result(0.05, 0.002), 3),
+]
+
+
+def test_every_cell_says_what_was_measured():
+    cells = dict(zip(HEADINGS, ROWS[1].cells(), strict=True))
+    assert cells["Seeds"] == "2 of 3, 1 failed" and cells["EER %"] == "4.00 ± 0.10"
+    assert cells["Difference"] == "-1.00" and cells["its 95 % interval"] == "-2.00 to +0.00"
+    assert cells["p"] == "<0.0001" and cells["Cllr"] == "-" and cells["Minutes"] == "9"
+    assert dict(zip(HEADINGS, ROWS[3].cells(), strict=True))["Cllr"] == "0.0500 ± 0.0020"
+    reference = dict(zip(HEADINGS, ROWS[0].cells(), strict=True))
+    assert reference["Difference"] == reference["p"] == "-"
+
+
+def test_a_system_that_failed_is_a_row_without_numbers():
+    cells = ROWS[2].cells()
+    assert cells[:4] == ["broken", "test", "own", "0 of 3, 3 failed"] and set(cells[4:]) == {"-"}
+
+
+def test_the_three_forms_have_the_same_cells():
+    lines = in_markdown(ROWS).splitlines()
+    table = list(csv.reader(in_csv(ROWS).splitlines()))
+    assert table[0] == list(HEADINGS)
+    for line, row, expected in zip(lines[2:], table[1:], ROWS, strict=True):
+        assert [cell.strip() for cell in line.strip("|").split("|")] == row == expected.cells()
+    latex = in_latex(ROWS)
+    assert r"am\_softmax" in latex and r"4.00 $\pm$ 0.10" in latex and r"EER \%" in latex and "$<$0.0001" in latex
+    assert latex.count(r"\midrule") == 2  # below the head, and before the other back-end
