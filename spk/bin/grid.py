@@ -63,16 +63,17 @@ def main() -> None:
 
 def plan(options: Any) -> None:
     grid = read_grid(options.grid)
-    rest, overrides = split_overrides(options.options)
-    for option in rest:
-        if option.partition("=")[0] in ("--config", "--exp", "--seed"):
+    others = [part for word in options.options for part in (word.split("=", 1) if word.startswith("--") else [word])]
+    for option in ("--config", "--exp", "--seed"):
+        if option in others:
             raise InputError(f"{option}: is another one for each run, and stands in {options.grid}")
+    overrides = split_overrides(others)[1]
     configs = check_conditions(grid, tuple(overrides))
     runs, states = [], []
     for system, seed in grid.runs():
         folder = folder_of(options.exp, system, seed)
         words = [options.recipe, "--config", system.config, "--exp", str(folder), "--seed", str(seed)]
-        words += [*system.overrides, *options.options]
+        words += [*system.overrides, *others]
         made_from = {"command": words, "config": file_digest(system.config)}
         progress = progress_of(folder, configs[system.name], made_from)
         states.append((folder.name, progress))
@@ -83,7 +84,7 @@ def plan(options: Any) -> None:
         return
     reference = next(system for system in grid.systems if system.name == grid.reference)
     first = folder_of(options.exp, reference, grid.seeds[0])
-    shared = [options.recipe, "--config", reference.config, "--exp", str(first), *reference.overrides, *options.options]
+    shared = [options.recipe, "--config", reference.config, "--exp", str(first), *reference.overrides, *others]
     Path(options.exp).mkdir(parents=True, exist_ok=True)
     content = {"grid": options.grid, "reference": shared, "runs": runs, "overrides": overrides}
     write_json(Path(options.exp) / "runs.json", content | {"systems": [asdict(system) for system in grid.systems]})
