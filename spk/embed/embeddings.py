@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -46,6 +46,19 @@ def crop_starts(num_frames: int, evaluation: EvaluationConfig) -> np.ndarray:
     return np.linspace(0, room, evaluation.crops).astype(np.int64)
 
 
+def announced(batches: Iterable[np.ndarray], reader: FeatureReader, num_frames: np.ndarray) -> Iterator[np.ndarray]:
+    """The batches; the system is asked for the features of the next one, which it fetches while one is embedded."""
+    before = None
+    for batch in batches:
+        if isinstance(reader, FeatureReader):
+            reader.will_need(batch, np.zeros_like(batch), int(num_frames[batch].max()), num_frames[batch])
+        if before is not None:
+            yield before
+        before = batch
+    if before is not None:
+        yield before
+
+
 @torch.inference_mode()
 def embed(
     embedder: Embedder,
@@ -60,7 +73,7 @@ def embed(
     """Embeddings of all utterances of `reader`, in its order: float32 [U, D], or [U, K, D] when K crops are asked for.
 
     An utterance shorter than a crop, or than what the network needs, is repeated to that length. Batches are a function
-    of the lengths alone; by default they hold `frames_of_batch`. The next is read meanwhile. Raises
+    of the lengths alone; by default they hold `frames_of_batch`. On a GPU the next is read meanwhile. Raises
     InputError naming the utterance when an embedding is not finite.
     """
     was_training = embedder.training
@@ -92,7 +105,10 @@ def embed(
     if batch_frames is None:
         batch_frames = frames_of_batch(device, reader.dim)
     batches = length_batches(effective, batch_frames)
-    for batch, features, lengths in read_ahead(read, batches):
+    # On a CPU a thread would take more of the core that computes than it spares it.
+    on_cpu = device.type == "cpu"
+    ready = map(read, announced(batches, reader, num_frames)) if on_cpu else read_ahead(read, batches)
+    for batch, features, lengths in ready:
         embeddings = embedder(
             features.to(device, non_blocking=True),
             None if lengths is None else lengths.to(device),

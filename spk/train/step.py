@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterator
 
 import torch
@@ -14,6 +15,8 @@ from spk.data.share import WHOLE, Share
 from spk.errors import InputError
 from spk.nets.embedder import Embedder
 from spk.nets.recomputation import recomputed
+
+log = logging.getLogger(__name__)
 
 
 def place(module: nn.Module, device: torch.device) -> nn.Module:
@@ -51,6 +54,7 @@ def compiled(embedder: Embedder, mode: bool | str) -> Callable[..., Tensor]:
     """
     if not mode:
         return embedder
+    log.info("train.compile: the first steps compile the network, for minutes, in which nothing is said")
     return torch.compile(embedder, mode=None if mode is True else mode, dynamic=False)
 
 

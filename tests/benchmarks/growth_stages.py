@@ -24,6 +24,7 @@ SIZES = (1_000, 3_000, 10_000, 20_000, 50_000, 100_000)
 LIST_SIZES = (5_000, 50_000, 200_000, 500_000)
 FOLDER_SIZES = (3_000, 10_000, 30_000, 100_000)
 FEW_SIZES = (1_000, 10_000, 30_000, 100_000)  # of stages that take half a millisecond an utterance and more
+SPEAKERS = 1_000  # where the number of utterances alone grows
 DIM, FEW_DIM = 192, 128  # of embeddings
 SYSTEM = {
     "features": {"name": "fbank40"},
@@ -212,11 +213,8 @@ def make_augmentation(folder: Path, size: int) -> None:
 
 
 @stage("read_training_data", run=lambda folder: open_training(folder), **ON_LISTS)
-@stage("plan of an epoch", run=lambda folder: draw_epoch(folder, 1), **ON_LISTS)
-@stage("batches of an epoch", run=lambda folder: draw_epoch(folder, None), **ON_LISTS)
 def make_training_data(folder: Path, size: int) -> None:
     drawn.write_data_dir(folder / "data", size, num_frames=60)
-    write_labels(folder, size)
 
 
 def open_training(folder: Path) -> None:
@@ -226,8 +224,18 @@ def open_training(folder: Path) -> None:
     read_training_data(folder / "data", ValidationConfig(speakers=10), seed=1)
 
 
-def write_labels(folder: Path, size: int) -> None:
-    np.save(folder / "labels.npy", [int(speaker[2:]) for speaker in drawn.names(size)[1]])
+@stage("plan of an epoch", run=lambda folder: draw_epoch(folder, 1), **ON_LISTS)
+@stage("batches of an epoch", run=lambda folder: draw_epoch(folder, None), **ON_LISTS)
+def make_labels(folder: Path, size: int) -> None:
+    """As many speakers whatever the size: a batch is drawn among all of them."""
+    np.save(folder / "labels.npy", np.arange(size) * SPEAKERS // size)
+
+
+@stage("plan of an epoch, by speakers", run=lambda folder: draw_epoch(folder, 1), unit="speakers",
+       sizes=(100, 1_000, 3_000, 10_000), warm=50)  # fmt: skip
+def make_labels_of_speakers(folder: Path, size: int) -> None:
+    """As many utterances whatever the size."""
+    np.save(folder / "labels.npy", np.arange(100_000) * size // 100_000)
 
 
 def draw_epoch(folder: Path, num_batches: int | None) -> None:
