@@ -52,8 +52,9 @@ def progress_of(folder: Path, config: SystemConfig, made_from: Mapping[str, Any]
     try:
         with (folder / "training.csv").open(newline="") as file:
             for row in csv.DictReader(file):
+                rate = float(row["crops_per_second"])  # the last column that each row has: the others are whole
                 step = int(row["step"])
-                rates.append(float(row["crops_per_second"]))
+                rates.append(rate)
     except (OSError, ValueError, KeyError, TypeError):
         pass  # not begun, or a line that is being written
     failed = read_mark(folder / FAILED)
