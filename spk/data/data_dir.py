@@ -97,6 +97,21 @@ def read_table(path: str | os.PathLike[str]) -> dict[str, str]:
     return table
 
 
+def read_columns(path: str | os.PathLike[str]) -> tuple[list[str], list[str]]:
+    """As read_table, but (first words, rests of the lines): where the file is sorted, no name is looked up."""
+    keys, values = parse_columns(Path(path).read_bytes())
+    if "" in values or not (strictly_sorted(keys) or len(set(keys)) == len(keys)):
+        raise InputError(f"{path}{first_fault(keys, values)}{fix_hint(path)}")
+    return keys, values
+
+
+def values_of(keys: list[str], values: list[str], wanted: list[str]) -> list[str | None]:
+    """A table's values for the keys that are wanted, in any order, None where it has none. No key may come twice."""
+    if strictly_sorted(wanted):
+        return align(keys, values, wanted)[0]
+    return list(map(dict(zip(keys, values, strict=True)).get, wanted))
+
+
 def align(keys: list[str], values: list[str], expected: list[str]) -> tuple[list[str | None], list[str]]:
     """A table's values for the sorted keys that are expected, None where it has none; and its keys beyond these.
 
@@ -233,10 +248,7 @@ def write_parts(source: Path, utt2spk: Mapping[str, str], parts: Sequence[tuple[
 
 def read_aligned(path: Path, expected: list[str]) -> tuple[list[str | None], list[str]]:
     """`align` for a file; InputError as read_table."""
-    keys, values = parse_columns(path.read_bytes())
-    if "" in values or not (keys == expected or strictly_sorted(keys) or len(set(keys)) == len(keys)):
-        raise InputError(f"{path}{first_fault(keys, values)}{fix_hint(path)}")
-    return align(keys, values, expected)
+    return align(*read_columns(path), expected)
 
 
 def left_out_note(path: Path, strangers: Collection[str]) -> str:
