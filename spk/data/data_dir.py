@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import operator
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,12 @@ def split_lines(lines: Iterable[bytes]) -> tuple[list[str], list[str]]:
 def strictly_sorted(keys: Sequence[str]) -> bool:
     """In the order of the C locale, and none twice."""
     return all(map(operator.lt, keys, itertools.islice(keys, 1, None)))
+
+
+def distinct(names: Iterable[str]) -> list[str]:
+    """Each name once, sorted. Where equal ones are neighbours and all are sorted, nothing is looked up."""
+    runs = [name for name, _ in itertools.groupby(names)]
+    return runs if strictly_sorted(runs) else sorted(set(runs))
 
 
 def read_table(path: str | os.PathLike[str]) -> dict[str, str]:
@@ -168,10 +175,16 @@ def write_table(path: str | os.PathLike[str], table: Mapping[str, str]) -> None:
     It is sorted as in the C locale: by bytes, which in UTF-8 is the order of Python's strings.
     """
     # Looking a million strings up costs more than writing them.
-    rows = iter(table.items() if strictly_sorted(list(table)) else sorted(table.items()))
+    rows = table.items() if strictly_sorted(list(table)) else sorted(table.items())
     with whole_file(path, "wb") as file:
-        while block := "".join(map("%s %s\n".__mod__, itertools.islice(rows, LINES_AT_A_TIME))):
-            file.write(encode(block))
+        file.writelines(blocks_of_lines(rows))
+
+
+def blocks_of_lines(rows: Iterable[tuple[str, str]]) -> Iterator[bytes]:
+    """The lines of a table with these keys and values, many at a time."""
+    rows = iter(rows)
+    while block := "".join(map("%s %s\n".__mod__, itertools.islice(rows, LINES_AT_A_TIME))):
+        yield encode(block)
 
 
 def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
@@ -181,9 +194,15 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
 
 def speakers_to_utterances(utt2spk: Mapping[str, str]) -> dict[str, str]:
     """spk2utt, sorted: {speaker: its utterances, sorted, with blanks between}."""
-    groups: dict[str, list[str]] = {}
-    for utterance in sorted(utt2spk):
-        groups.setdefault(utt2spk[utterance], []).append(utterance)
+    utterances = sorted(utt2spk)
+    return group_by_speaker(utterances, map(utt2spk.__getitem__, utterances))
+
+
+def group_by_speaker(utterances: Iterable[str], speakers: Iterable[str]) -> dict[str, str]:
+    """As speakers_to_utterances, for the columns of a utt2spk that is sorted."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for utterance, speaker in zip(utterances, speakers, strict=True):
+        groups[speaker].append(utterance)
     return {speaker: " ".join(groups[speaker]) for speaker in sorted(groups)}
 
 

@@ -18,6 +18,7 @@ from spk.data.combine_data import combine_data
 from spk.data.copy_data_dir import Renaming, copy_data_dir
 from spk.data.data_dir import (
     align,
+    distinct,
     parse_columns,
     read_columns,
     read_table,
@@ -95,6 +96,12 @@ def test_a_bad_line_is_named_with_its_number(tmp_path, content, message):
 def test_spk2utt_turns_utt2spk_round():
     utt2spk = {"b-2": "b", "a-1": "a", "b-1": "b"}
     assert speakers_to_utterances(utt2spk) == {"a": "a-1", "b": "b-1 b-2"}
+
+
+@given(st.lists(st.sampled_from(["a", "a-1", "b", "ä"])))
+def test_distinct_names_are_sorted_and_each_is_there_once(names):
+    assert distinct(names) == sorted(set(names))
+    assert distinct(iter(sorted(names))) == sorted(set(names))
 
 
 KEYS = st.sampled_from(["a", "a-1", "a-2", "b", "b-1", "c", "d"])
