@@ -37,6 +37,7 @@ SPEAKER_FILES = ("spk2utt", "spk2gender", "spk2nationality", "cmvn.scp")
 DIRECTORY_FILES = ("frame_shift", "feats.yaml")
 
 LINES_AT_A_TIME = 4096
+BYTES_AT_A_TIME = 1 << 17
 BLANK_THEN_NEWLINE = int.from_bytes(b" \n", "little")
 
 
@@ -46,11 +47,25 @@ def parse_columns(content: bytes) -> tuple[list[str], list[str]]:
     Where a line has no rest the value is '', and where it is empty both are; so the index of an item plus one is its
     line number. Bytes that are not UTF-8 (file names may be anything) survive through surrogate escapes.
     """
-    if has_two_words_a_line(content):
-        words = content.decode("utf-8", "surrogateescape").removesuffix("\n").replace("\n", " ").split(" ")
-        if "" not in words:
-            return words[0::2], words[1::2]
-    return split_lines(lines_of(content))
+    keys, values = [], []
+    for block in blocks_of(content):
+        words = [""]
+        if has_two_words_a_line(block):
+            words = block.decode("utf-8", "surrogateescape").removesuffix("\n").replace("\n", " ").split(" ")
+        block_keys, block_values = split_lines(lines_of(block)) if "" in words else (words[0::2], words[1::2])
+        keys += block_keys
+        values += block_values
+    return keys, values
+
+
+def blocks_of(content: bytes) -> Iterator[bytes]:
+    """Whole lines at a time, few enough that what is made of them on the way stays in the processor's caches."""
+    start = 0
+    while start < len(content):
+        near = start + BYTES_AT_A_TIME
+        end = content.rfind(b"\n", start, near) + 1 or content.find(b"\n", near) + 1 or len(content)
+        yield content[start:end]
+        start = end
 
 
 def has_two_words_a_line(content: bytes) -> bool:

@@ -76,6 +76,15 @@ def test_an_empty_file_is_an_empty_table(tmp_path):
     assert parse_columns(b"\n") == ([""], [""])
 
 
+def test_lines_of_all_kinds_are_read_the_same_in_large_files():
+    plain = [f"id{number:06d} /corpus/{number}.wav" for number in range(20_000)]
+    lines = [*plain, "", "key", "text two  words", "x " + "y" * 300_000, *plain, " lead tab\tbed ", "end y"]
+    pairs = [(*line.split(None, 1), "", "")[:2] for line in lines]
+    for end in ("", "\n"):
+        keys, values = parse_columns(("\n".join(lines) + end).encode())
+        assert list(zip(keys, values, strict=True)) == [(key, value.strip()) for key, value in pairs]
+
+
 @pytest.mark.parametrize(
     "content, message",
     [
