@@ -13,7 +13,7 @@ from pathlib import Path
 from spk.bin.command import argument_parser, command
 from spk.bin.whole_number import whole_number
 from spk.data.all_pairs import write_all_pairs
-from spk.data.data_dir import check_source, count_and_name, read_table, write_parts
+from spk.data.data_dir import check_source, count_and_name, write_part
 from spk.errors import InputError
 from spk.schema import Range
 
@@ -40,7 +40,7 @@ def main() -> None:
     check_source(data_dir, out_dir)
 
     chosen = held_out_utterances(Path(options.exp), data_dir)
-    for line in write_parts(data_dir, read_table(data_dir / "utt2spk"), [(out_dir, chosen)]):
+    for line in write_part(data_dir, out_dir, chosen):
         log.info("%s", line)
     counts = write_all_pairs(
         out_dir / "trials",
@@ -81,7 +81,8 @@ def held_out_utterances(exp_dir: Path, data_dir: Path) -> dict[str, str]:
             f"that it was trained on, {run['data']} then"
         )
     listed = read_utterances(data_dir, is_online=is_online(config))
-    held_out = set(listed.voices.tolist()) - speakers_trained_on(
+    voices = listed.voices.names
+    held_out = set(voices.tolist()) - speakers_trained_on(
         data_dir, validation_of(config), config["seed"], is_online=is_online(config)
     )
     if not held_out:
@@ -100,7 +101,8 @@ def held_out_utterances(exp_dir: Path, data_dir: Path) -> dict[str, str]:
             f"{len(held_out)} held-out speakers, {count_and_name(seen)}; hold the same ones out in both "
             "(seed, validation.speakers)"
         )
-    recorded = zip(listed.utterances, listed.voices.tolist(), listed.are_recorded.tolist(), strict=True)
+    of_utterances = voices[listed.voices.labels].tolist()
+    recorded = zip(listed.utterances, of_utterances, listed.are_recorded.tolist(), strict=True)
     return {utterance: voice for utterance, voice, is_recorded in recorded if is_recorded and voice in held_out}
 
 

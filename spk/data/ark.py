@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,12 +22,11 @@ from spk.data.ark_format import (
     decode_percentiles,
     parse_header,
 )
-from spk.data.data_dir import read_table
+from spk.data.data_dir import read_columns, values_of
 from spk.errors import InputError
 
 MOST_MAPS = 256  # arks open at once: each costs a file descriptor
 ITEMSIZES = np.array([DTYPES[kind].itemsize if kind in DTYPES else 0 for kind in range(max(Kind) + 1)])  # by kind
-LINES_AT_A_TIME = 1 << 12  # of an scp
 CROPS_AT_A_TIME = 16  # decoded together: few enough to stay in the processor's cache
 
 
@@ -36,46 +36,40 @@ class Scp:
     def __init__(self, path: str | os.PathLike[str], utterances: Sequence[str] | None = None) -> None:
         """Take all utterances, in the file's order, or only those named, in the order named."""
         self.path = os.fspath(path)
-        table = read_table(path)
+        self.utterances, places = read_columns(path)
         if utterances is not None:
-            missing = [utterance for utterance in utterances if utterance not in table]
-            if missing:
+            places = values_of(self.utterances, places, utterances)
+            if None in places:
                 raise InputError(
-                    f"{path}: has no features of {len(missing)} of {len(utterances)} utterances, first {missing[0]!r}"
+                    f"{path}: has no features of {places.count(None)} of {len(utterances)} utterances, "
+                    f"first {utterances[places.index(None)]!r}"
                 )
-            table = {utterance: table[utterance] for utterance in utterances}
-        if not table:
+            self.utterances = utterances
+        if not places:
             raise InputError(f"{path}: is empty")
-        self.utterances = list(table)
-        places, known = list(table.values()), {}
-        self.path_ids = np.empty(len(places), np.int32)
-        self.offsets = np.empty(len(places), np.int64)
-        for start in range(0, len(places), LINES_AT_A_TIME):
-            block = slice(start, start + LINES_AT_A_TIME)
-            arks, self.offsets[block] = self.split(self.utterances[block], places[block])
-            for ark in dict.fromkeys(arks):
-                known.setdefault(ark, len(known))
-            self.path_ids[block] = list(map(known.__getitem__, arks))
+        known: dict[str, int] = {}
+        path_ids, offsets = array("i"), array("q")
+        for utterance, place in zip(self.utterances, places, strict=True):
+            ark, colon, offset = place.rpartition(":")
+            if not (colon and offset.isdecimal()):
+                self.check_is_file(utterance, place)
+                ark, offset = place, 0
+            path_ids.append(known.setdefault(ark, len(known)))
+            offsets.append(int(offset))
         self.paths: list[str] = list(known)
+        self.path_ids = np.array(path_ids, np.int32)
+        self.offsets = np.array(offsets, np.int64)
 
     def __len__(self) -> int:
         return len(self.utterances)
 
-    def split(self, utterances: Sequence[str], places: Sequence[str]) -> tuple[Sequence[str], Sequence[int]]:
-        """['a.ark:5'] -> (['a.ark'], [5]); without an offset the matrix is the whole file."""
-        arks, colons, offsets = zip(*[place.rpartition(":") for place in places], strict=True)
-        if all(colons) and all(offsets) and "".join(offsets).isdecimal():
-            return arks, list(map(int, offsets))
-        for utterance, place in zip(utterances, places, strict=True):
-            if place.endswith(("]", "|")):
-                raise InputError(
-                    f"{self.path}: utterance {utterance!r}: {place!r} is no place in an ark, but a range or a command; "
-                    "write such features to an ark with copy-feats"
-                )
-        is_offset = [bool(colon) and offset.isdecimal() for colon, offset in zip(colons, offsets, strict=True)]
-        rows = zip(is_offset, places, arks, offsets, strict=True)
-        pairs = [(ark, int(offset)) if split else (place, 0) for split, place, ark, offset in rows]
-        return [ark for ark, _ in pairs], [offset for _, offset in pairs]
+    def check_is_file(self, utterance: str, place: str) -> None:
+        """Without an offset the matrix is the whole file; InputError for what else Kaldi takes there."""
+        if place.endswith(("]", "|")):
+            raise InputError(
+                f"{self.path}: utterance {utterance!r}: {place!r} is no place in an ark, but a range or a command; "
+                "write such features to an ark with copy-feats"
+            )
 
 
 class FeatureReader:

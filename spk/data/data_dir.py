@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import operator
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,7 @@ SPEAKER_FILES = ("spk2utt", "spk2gender", "spk2nationality", "cmvn.scp")
 DIRECTORY_FILES = ("frame_shift", "feats.yaml")
 
 LINES_AT_A_TIME = 4096
+BYTES_AT_A_TIME = 1 << 17
 BLANK_THEN_NEWLINE = int.from_bytes(b" \n", "little")
 
 
@@ -45,11 +47,25 @@ def parse_columns(content: bytes) -> tuple[list[str], list[str]]:
     Where a line has no rest the value is '', and where it is empty both are; so the index of an item plus one is its
     line number. Bytes that are not UTF-8 (file names may be anything) survive through surrogate escapes.
     """
-    if has_two_words_a_line(content):
-        words = content.decode("utf-8", "surrogateescape").removesuffix("\n").replace("\n", " ").split(" ")
-        if "" not in words:
-            return words[0::2], words[1::2]
-    return split_lines(lines_of(content))
+    keys, values = [], []
+    for block in blocks_of(content):
+        words = [""]
+        if has_two_words_a_line(block):
+            words = block.decode("utf-8", "surrogateescape").removesuffix("\n").replace("\n", " ").split(" ")
+        block_keys, block_values = split_lines(lines_of(block)) if "" in words else (words[0::2], words[1::2])
+        keys += block_keys
+        values += block_values
+    return keys, values
+
+
+def blocks_of(content: bytes) -> Iterator[bytes]:
+    """Whole lines at a time, few enough that what is made of them on the way stays in the processor's caches."""
+    start = 0
+    while start < len(content):
+        near = start + BYTES_AT_A_TIME
+        end = content.rfind(b"\n", start, near) + 1 or content.find(b"\n", near) + 1 or len(content)
+        yield content[start:end]
+        start = end
 
 
 def has_two_words_a_line(content: bytes) -> bool:
@@ -85,6 +101,12 @@ def strictly_sorted(keys: Sequence[str]) -> bool:
     return all(map(operator.lt, keys, itertools.islice(keys, 1, None)))
 
 
+def distinct(names: Iterable[str]) -> list[str]:
+    """Each name once, sorted. Where equal ones are neighbours and all are sorted, nothing is looked up."""
+    runs = [name for name, _ in itertools.groupby(names)]
+    return runs if strictly_sorted(runs) else sorted(set(runs))
+
+
 def read_table(path: str | os.PathLike[str]) -> dict[str, str]:
     """{first word: rest of the line} in the order of the file.
 
@@ -95,6 +117,21 @@ def read_table(path: str | os.PathLike[str]) -> dict[str, str]:
     if len(table) != len(keys) or "" in values:
         raise InputError(f"{path}{first_fault(keys, values)}{fix_hint(path)}")
     return table
+
+
+def read_columns(path: str | os.PathLike[str]) -> tuple[list[str], list[str]]:
+    """As read_table, but (first words, rests of the lines): where the file is sorted, no name is looked up."""
+    keys, values = parse_columns(Path(path).read_bytes())
+    if "" in values or not (strictly_sorted(keys) or len(set(keys)) == len(keys)):
+        raise InputError(f"{path}{first_fault(keys, values)}{fix_hint(path)}")
+    return keys, values
+
+
+def values_of(keys: list[str], values: list[str], wanted: list[str]) -> list[str | None]:
+    """A table's values for the keys that are wanted, in any order, None where it has none. No key may come twice."""
+    if strictly_sorted(wanted):
+        return align(keys, values, wanted)[0]
+    return list(map(dict(zip(keys, values, strict=True)).get, wanted))
 
 
 def align(keys: list[str], values: list[str], expected: list[str]) -> tuple[list[str | None], list[str]]:
@@ -153,10 +190,16 @@ def write_table(path: str | os.PathLike[str], table: Mapping[str, str]) -> None:
     It is sorted as in the C locale: by bytes, which in UTF-8 is the order of Python's strings.
     """
     # Looking a million strings up costs more than writing them.
-    rows = iter(table.items() if strictly_sorted(list(table)) else sorted(table.items()))
+    rows = table.items() if strictly_sorted(list(table)) else sorted(table.items())
     with whole_file(path, "wb") as file:
-        while block := "".join(map("%s %s\n".__mod__, itertools.islice(rows, LINES_AT_A_TIME))):
-            file.write(encode(block))
+        file.writelines(blocks_of_lines(rows))
+
+
+def blocks_of_lines(rows: Iterable[tuple[str, str]]) -> Iterator[bytes]:
+    """The lines of a table with these keys and values, many at a time."""
+    rows = iter(rows)
+    while block := "".join(map("%s %s\n".__mod__, itertools.islice(rows, LINES_AT_A_TIME))):
+        yield encode(block)
 
 
 def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
@@ -166,9 +209,15 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
 
 def speakers_to_utterances(utt2spk: Mapping[str, str]) -> dict[str, str]:
     """spk2utt, sorted: {speaker: its utterances, sorted, with blanks between}."""
-    groups: dict[str, list[str]] = {}
-    for utterance in sorted(utt2spk):
-        groups.setdefault(utt2spk[utterance], []).append(utterance)
+    utterances = sorted(utt2spk)
+    return group_by_speaker(utterances, map(utt2spk.__getitem__, utterances))
+
+
+def group_by_speaker(utterances: Iterable[str], speakers: Iterable[str]) -> dict[str, str]:
+    """As speakers_to_utterances, for the columns of a utt2spk that is sorted."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for utterance, speaker in zip(utterances, speakers, strict=True):
+        groups[speaker].append(utterance)
     return {speaker: " ".join(groups[speaker]) for speaker in sorted(groups)}
 
 
@@ -233,10 +282,7 @@ def write_parts(source: Path, utt2spk: Mapping[str, str], parts: Sequence[tuple[
 
 def read_aligned(path: Path, expected: list[str]) -> tuple[list[str | None], list[str]]:
     """`align` for a file; InputError as read_table."""
-    keys, values = parse_columns(path.read_bytes())
-    if "" in values or not (keys == expected or strictly_sorted(keys) or len(set(keys)) == len(keys)):
-        raise InputError(f"{path}{first_fault(keys, values)}{fix_hint(path)}")
-    return align(keys, values, expected)
+    return align(*read_columns(path), expected)
 
 
 def left_out_note(path: Path, strangers: Collection[str]) -> str:

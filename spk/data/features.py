@@ -22,7 +22,7 @@ from spk.data.audio import AudioError, is_pipe, read_audio, will_need
 from spk.data.augmentation import Augmentation, augment
 from spk.data.data_dir import encode, read_table
 from spk.data.files import whole_file
-from spk.data.read_ahead import read_ahead
+from spk.data.read_ahead import ask_ahead, read_ahead
 from spk.data.resumable_ark import Entry, ResumableArk, read_journal
 from spk.errors import InputError
 
@@ -162,7 +162,7 @@ def make_share(
                 return utterance, encoded(utterance, made_from["compression"])
 
             if threads == 1:
-                names = announced(ark.missing(), lambda name: sources[name])
+                names = ask_ahead(lambda name: ask_for(sources[name]), ark.missing(), ahead=FILES_ASKED_FOR)
                 records = map(encode, analysed(map(read, names), analysis))
             else:  # for a front end on a device, which leaves this to be waited for
                 utterances = read_ahead(read, ark.missing(), ahead=2 * threads - 1, threads=threads)
@@ -176,17 +176,10 @@ def make_share(
         )
 
 
-def announced(names: Iterable[str], source_of: Callable[[str], Source]) -> Iterator[str]:
-    """The names; the system is asked for the files of the next ones, which it fetches while others are worked on."""
-    coming: collections.deque[str] = collections.deque()
-    for name in names:
-        source = source_of(name)
-        if source.part is None:  # a part may be little of its file
-            will_need(source.entry)
-        coming.append(name)
-        if len(coming) > FILES_ASKED_FOR:
-            yield coming.popleft()
-    yield from coming
+def ask_for(source: Source) -> None:
+    """The system is to fetch the file, but where a part of it is wanted, which may be little."""
+    if source.part is None:
+        will_need(source.entry)
 
 
 def read_utterance(name: str, source: Source, analysis: Analysis, allow_pipes: bool) -> Utterance:

@@ -1,4 +1,4 @@
-"""Work on the next items in threads while the caller is busy with this one."""
+"""Get the next items ready while the caller is busy with this one: worked on in threads, or asked for."""
 
 from __future__ import annotations
 
@@ -30,3 +30,14 @@ def read_ahead(
             yield pending.popleft().result()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def ask_ahead(ask: Callable[[Item], None], items: Iterable[Item], *, ahead: int = 1) -> Iterator[Item]:
+    """The items, each `ahead` items after ask(item): that asks the system for files, which it fetches meanwhile."""
+    coming: deque[Item] = deque()
+    for item in items:
+        ask(item)
+        coming.append(item)
+        if len(coming) > ahead:
+            yield coming.popleft()
+    yield from coming

@@ -7,16 +7,19 @@ import operator
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from spk.data.data_dir import (
     RECORDING_FILES,
     SPARSE_FILES,
     SPEAKER_FILES,
+    UTTERANCE_FILES,
+    align,
     count_and_name,
-    keys_of_kinds,
+    distinct,
+    group_by_speaker,
     parse_columns,
-    speakers_to_utterances,
     strictly_sorted,
 )
 from spk.data.table_rules import bad_values
@@ -24,6 +27,7 @@ from spk.data.table_rules import bad_values
 # Made from the features, or pointing to them.
 FEATURE_FILES = ("feats.scp", "vad.scp", "cmvn.scp", "utt2num_frames", "utt2dur")
 POINTERS = ("wav.scp", "feats.scp", "vad.scp", "cmvn.scp")
+FILES_REMEMBERED = 4096  # the same ark follows itself in a table; all recordings would outgrow the processor's caches
 
 
 @dataclass(frozen=True)
@@ -68,21 +72,31 @@ def validate_data_dir(data_dir: Path, checks: Checks) -> tuple[Findings, str]:
     utterances, speakers = check_table(data_dir / "utt2spk", checks, findings)
     if checks.speaker_order:
         speaker_problems(data_dir, utterances, speakers, findings)
-    utt2spk = {utterance: speaker for utterance, speaker in zip(utterances, speakers, strict=True) if speaker}
-    recording_of = None
+    utterances, speakers = sound_columns(utterances, speakers)
+    spk2utt = group_by_speaker(utterances, speakers)
+    recordings = utterances
     if (data_dir / "segments").exists():
-        keys, values = parse_columns((data_dir / "segments").read_bytes())
-        recording_of = {key: value.split()[0] for key, value in zip(keys, values, strict=True) if value}
-    expected = keys_of_kinds(sorted(utt2spk), utt2spk, recording_of)
+        segments = sound_columns(*parse_columns((data_dir / "segments").read_bytes()))
+        recordings = distinct(value.split()[0] for value in align(*segments, utterances)[0] if value)
+    expected = {UTTERANCE_FILES: utterances, RECORDING_FILES: recordings, SPEAKER_FILES: list(spk2utt)}
     for names, expected_keys in expected.items():
         for name in names:
             path = data_dir / name
             if name == "spk2utt":
-                check_spk2utt(path, speakers_to_utterances(utt2spk), checks, findings)
+                check_spk2utt(path, spk2utt, checks, findings)
             elif name != "utt2spk" and name not in checks.skip and path.exists():
                 keys, _ = check_table(path, checks, findings)
                 findings.add(path, different_keys(path, keys, expected_keys))
-    return findings, f"{len(utt2spk)} utterances of {len(expected[SPEAKER_FILES])} speakers"
+    return findings, f"{len(utterances)} utterances of {len(spk2utt)} speakers"
+
+
+def sound_columns(keys: list[str], values: list[str]) -> tuple[list[str], list[str]]:
+    """A table sorted, without the lines that have no value; of lines with the same key the last."""
+    if strictly_sorted(keys) and "" not in values:
+        return keys, values
+    table = {key: value for key, value in zip(keys, values, strict=True) if value}
+    keys = sorted(table)
+    return keys, [table[key] for key in keys]
 
 
 def check_table(path: Path, checks: Checks, findings: Findings) -> tuple[list[str], list[str]]:
@@ -175,12 +189,14 @@ def different_keys(path: Path, keys: list[str], expected: list[str]) -> Iterator
         unit, source = "recordings", "segments"
     elif path.name in SPEAKER_FILES:
         unit = "speakers"
-    present, wanted = set(keys) - {""}, set(expected)
+    present = [key for key in distinct(keys) if key]
+    values, strangers = align(present, present, expected)
+    lacking = [key for key, value in zip(expected, values, strict=True) if value is None]
     fix = f"(run utils/fix_data_dir.sh {path.parent})"
-    if wanted - present and path.name not in SPARSE_FILES:
-        yield f": lacks {unit} of {source}, {count_and_name(wanted - present)} {fix}"
-    if present - wanted:
-        yield f": has {unit} that are not in {source}, {count_and_name(present - wanted)} {fix}"
+    if lacking and path.name not in SPARSE_FILES:
+        yield f": lacks {unit} of {source}, {count_and_name(lacking)} {fix}"
+    if strangers:
+        yield f": has {unit} that are not in {source}, {count_and_name(strangers)} {fix}"
 
 
 def check_spk2utt(path: Path, expected: dict[str, str], checks: Checks, findings: Findings) -> None:
@@ -227,14 +243,15 @@ def check_pointers(path: Path, keys: list[str], values: list[str], checks: Check
         )
 
 
-def missing_files(name: str, values: Iterable[str]) -> dict[str, str]:
+def missing_files(name: str, values: Sequence[str]) -> dict[str, str]:
     """{value: its file} for the values of a table of files (commands apart) whose file is not there."""
-    file_of_value = {value: value if name == "wav.scp" else file_of(value) for value in set(values)}
-    there: dict[str, bool] = {"": True}
-    for file in file_of_value.values():
-        if file not in there:
-            there[file] = file.endswith("|") or os.path.isfile(file)  # noqa: PTH113, a Path a file is slow
-    return {value: file for value, file in file_of_value.items() if not there[file]}
+    is_file = lru_cache(FILES_REMEMBERED)(os.path.isfile)  # a Path a file would be slow
+    files = values if name == "wav.scp" else map(file_of, values)
+    return {
+        value: file
+        for value, file in zip(values, files, strict=True)
+        if file and not file.endswith("|") and not is_file(file)
+    }
 
 
 def file_of(pointer: str) -> str:

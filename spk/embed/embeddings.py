@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
 
 from spk.config import EvaluationConfig
 from spk.data.ark import FeatureReader
-from spk.data.read_ahead import read_ahead
+from spk.data.read_ahead import ask_ahead, read_ahead
 from spk.errors import InputError
 from spk.nets.embedder import Embedder
 
@@ -44,19 +44,6 @@ def crop_starts(num_frames: int, evaluation: EvaluationConfig) -> np.ndarray:
     """First frames of the K crops, at regular intervals from the first to the last that fits (paper 2, section 3.4)."""
     room = max(0, num_frames - evaluation.crop_frames)
     return np.linspace(0, room, evaluation.crops).astype(np.int64)
-
-
-def announced(batches: Iterable[np.ndarray], reader: FeatureReader, num_frames: np.ndarray) -> Iterator[np.ndarray]:
-    """The batches; the system is asked for the features of the next one, which it fetches while one is embedded."""
-    before = None
-    for batch in batches:
-        if isinstance(reader, FeatureReader):
-            reader.will_need(batch, np.zeros_like(batch), int(num_frames[batch].max()), num_frames[batch])
-        if before is not None:
-            yield before
-        before = batch
-    if before is not None:
-        yield before
 
 
 @torch.inference_mode()
@@ -102,12 +89,16 @@ def embed(
         tensor = torch.from_numpy(features)
         return batch, tensor.pin_memory() if device.type == "cuda" else tensor, lengths
 
+    def ask_for(batch: np.ndarray) -> None:
+        if isinstance(reader, FeatureReader):
+            reader.will_need(batch, np.zeros_like(batch), int(num_frames[batch].max()), num_frames[batch])
+
     if batch_frames is None:
         batch_frames = frames_of_batch(device, reader.dim)
     batches = length_batches(effective, batch_frames)
     # On a CPU a thread would take more of the core that computes than it spares it.
     on_cpu = device.type == "cpu"
-    ready = map(read, announced(batches, reader, num_frames)) if on_cpu else read_ahead(read, batches)
+    ready = map(read, ask_ahead(ask_for, batches)) if on_cpu else read_ahead(read, batches)
     for batch, features, lengths in ready:
         embeddings = embedder(
             features.to(device, non_blocking=True),

@@ -1,6 +1,6 @@
 """Whom the network that a training starts from (`init_from`) has seen: held-out speakers should not be among them.
 
-Somebody at another speed is nobody else here: speakers are voices (`voices_of`).
+Somebody at another speed is nobody else here: speakers are voices (`Speakers.voices`).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def speakers_of_each(
         if not places:
             raise InputError(f"{run['data']}, which {path} was trained on, is gone or has changed")
         if with_held_out:
-            yield set(read_utterances(places[0], is_online=is_online(config))[1].tolist())
+            yield set(read_utterances(places[0], is_online=is_online(config)).speakers.names.tolist())
         else:
             yield speakers_trained_on(places[0], validation_of(config), config["seed"], is_online=is_online(config))
         initial = run.get("init_from")

@@ -17,7 +17,7 @@ import numpy as np
 
 from spk.config import ValidationConfig
 from spk.data.ark import FeatureReader
-from spk.data.data_dir import count_and_name, read_table
+from spk.data.data_dir import count_and_name, read_columns, values_of
 from spk.data.original_speaker import original
 from spk.errors import InputError
 
@@ -44,14 +44,39 @@ class Utterances:
     speakers: list[str]
 
 
+class Speakers(NamedTuple):
+    """Whose utterances are: `labels` [U] are places in the sorted `names` [S]."""
+
+    names: np.ndarray
+    labels: np.ndarray
+
+    @classmethod
+    def named(cls, names: Sequence[str]) -> Speakers:
+        """Of utterances whose speakers have these names [U]."""
+        distinct = sorted(set(names))
+        label = {name: label for label, name in enumerate(distinct)}
+        return cls(np.array(distinct, dtype=str), np.array([label[name] for name in names], dtype=np.int64))
+
+    def voices(self) -> Speakers:
+        """Whose voices they are: sp0.9-id0 has that of id0."""
+        voices = Speakers.named([original(name) for name in self.names.tolist()])
+        return Speakers(voices.names, voices.labels[self.labels])
+
+    def of(self, chosen: np.ndarray) -> Speakers:
+        """Of the chosen utterances alone, and only those who have some."""
+        labels = self.labels[chosen]
+        are_there = np.bincount(labels, minlength=len(self.names)) > 0
+        return Speakers(self.names[are_there], (np.cumsum(are_there) - 1)[labels])
+
+
 class UtteranceList(NamedTuple):
     """What training may use of a data directory, and whose it is."""
 
     utterances: list[str]
-    speakers: np.ndarray  # names [U]
-    voices: np.ndarray  # names [U]
+    speakers: Speakers
+    voices: Speakers
     are_recorded: np.ndarray  # bool [U]: no copies at another speed, in noise or in a room
-    lengths: dict[str, str]  # of utterances: utt2num_frames, or online utt2dur
+    lengths: list[str]  # [U] of utt2num_frames, or online of utt2dur
 
 
 @dataclass(frozen=True)
@@ -79,28 +104,27 @@ def read_training_data(
         check_own_speed(data_dir, speakers)
     sources = read_sources_of(data_dir, utterances) if online is not None else {}
     random = np.random.default_rng([seed, 1])
-    is_held_out = np.isin(voices, draw_held_out(voices, validation, random))
+    is_held_out = np.isin(voices.names, draw_held_out(voices, validation, random))[voices.labels]
 
-    def select(chosen: np.ndarray, names: np.ndarray) -> Utterances:
-        kept = [utterances[index] for index in chosen]
-        kept_speakers, labels = np.unique(names[chosen], return_inverse=True)
-        return Utterances(
-            reader=FeatureReader(data_dir / "feats.scp", kept),
-            num_frames=np.array([int(lengths[utterance]) for utterance in kept]),
-            labels=labels.astype(np.int64),
-            speakers=kept_speakers.tolist(),
-        )
+    def select(chosen: np.ndarray, whose: Speakers) -> Utterances:
+        names, labels = whose.of(chosen)
+        reader = FeatureReader(data_dir / "feats.scp", at(utterances, chosen))
+        try:
+            num_frames = np.array(list(map(int, at(lengths, chosen))))
+        except ValueError as error:
+            raise InputError(f"{data_dir / 'utt2num_frames'}: {error}; run steps/make_feats {data_dir}") from None
+        return Utterances(reader=reader, num_frames=num_frames, labels=labels, speakers=names.tolist())
 
-    def select_waves(chosen: np.ndarray, names: np.ndarray, speeds: Sequence[float]) -> Utterances:
+    def select_waves(chosen: np.ndarray, whose: Speakers, speeds: Sequence[float]) -> Utterances:
         from spk.data.wave_crops import named_at
 
-        reader = open_waves(data_dir, sources, [utterances[index] for index in chosen], lengths, online, speeds)
-        kept_speakers, labels = np.unique(names[chosen], return_inverse=True)
+        names, labels = whose.of(chosen)
+        reader = open_waves(data_dir, sources, at(utterances, chosen), at(lengths, chosen), online, speeds)
         return Utterances(
             reader=reader,
             num_frames=reader.num_frames,
-            labels=np.concatenate([labels + row * len(kept_speakers) for row in range(len(speeds))]).astype(np.int64),
-            speakers=[named_at(speaker, speed) for speed in speeds for speaker in kept_speakers.tolist()],
+            labels=np.concatenate([labels + row * len(names) for row in range(len(speeds))]),
+            speakers=[named_at(speaker, speed) for speed in speeds for speaker in names.tolist()],
         )
 
     in_training = np.flatnonzero(~is_held_out)
@@ -108,10 +132,11 @@ def read_training_data(
     if not validation.speakers:
         return training, None
     order = random.permutation(np.flatnonzero(is_held_out & are_recorded))
-    by_voice = order[np.argsort(voices[order], kind="stable")]
-    first = np.searchsorted(voices[by_voice], voices[by_voice])
+    by_voice = order[np.argsort(voices.labels[order], kind="stable")]
+    voice = voices.labels[by_voice]
+    first = np.searchsorted(voice, voice)
     few = np.sort(by_voice[np.arange(len(by_voice)) - first < validation.utterances_per_speaker])
-    counts = np.unique(voices[few], return_counts=True)[1]
+    counts = np.unique(voices.labels[few], return_counts=True)[1]
     if len(counts) < 2 or counts.max() < 2:
         raise InputError(
             f"validation.speakers: the {validation.speakers} held-out speakers have too few utterances"
@@ -121,6 +146,11 @@ def read_training_data(
     if online is None:
         return training, select(few, voices)
     return training, with_features(select_waves(few, voices, [1.0]), online)
+
+
+def at(items: Sequence[str], chosen: np.ndarray) -> list[str]:
+    """The chosen of the items, by their indices."""
+    return list(map(items.__getitem__, chosen.tolist()))
 
 
 def with_features(waves: Utterances, online: Online) -> Utterances:
@@ -134,7 +164,8 @@ def open_wave_features(data_dir: Path, utterances: Sequence[str], online: Online
     """The features of utterances of utt2dur, from their waveforms."""
     from spk.train.wave_features import WaveFeatureReader
 
-    sources, lengths = read_sources_of(data_dir, utterances), read_table(data_dir / "utt2dur")
+    sources = read_sources_of(data_dir, utterances)
+    lengths = values_of(*read_columns(data_dir / "utt2dur"), utterances)
     waves = open_waves(data_dir, sources, utterances, lengths, online, [1.0])
     return WaveFeatureReader(waves, online.front_end, online.device)
 
@@ -143,16 +174,16 @@ def open_waves(
     data_dir: Path,
     sources: Mapping[str, Source],
     utterances: Sequence[str],
-    lengths: Mapping[str, str],
+    lengths: Sequence[str],
     online: Online,
     speeds: Sequence[float],
 ) -> WaveReader:
-    """InputError for a duration that is none, or too short for a frame at one of the speeds."""
+    """`lengths` [U] as utt2dur has them. InputError for one that is no number, or at a speed too short for a frame."""
     from spk.data.wave_crops import WaveReader
 
     table = data_dir / "utt2dur"
     try:
-        durations = np.array([float(lengths[utterance]) for utterance in utterances])
+        durations = np.array(list(map(float, lengths)))
     except ValueError as error:
         raise InputError(f"{table}: {error}; run steps/compute_durations {data_dir}") from None
     reader = WaveReader(sources, utterances, durations, online.front_end, speeds)
@@ -170,7 +201,8 @@ def speakers_trained_on(
 ) -> set[str]:
     """The voices of the training utterances that `read_training_data` gives."""
     voices = read_utterances(Path(data_dir), is_online=is_online).voices
-    return set(voices.tolist()) - set(draw_held_out(voices, validation, np.random.default_rng([seed, 1])).tolist())
+    held_out = draw_held_out(voices, validation, np.random.default_rng([seed, 1]))
+    return set(voices.names.tolist()) - set(held_out.tolist())
 
 
 def training_files(data_dir: Path, is_online: bool) -> list[str]:
@@ -187,41 +219,38 @@ def read_utterances(data_dir: Path, *, is_online: bool = False) -> UtteranceList
     for name in (table, "utt2spk", lengths):
         if not (data_dir / name).exists():
             raise InputError(f"{data_dir / name}: no such file; run {maker} {data_dir} first")
-    utt2spk = read_table(data_dir / "utt2spk")
-    utt2length = read_table(data_dir / lengths)
-    utterances = list(read_table(data_dir / table))
-    for utterance in utterances:
-        if utterance not in utt2spk or utterance not in utt2length:
-            others = "utt2spk" if is_online else "utt2spk or utt2num_frames"
-            raise InputError(
-                f"{data_dir}: utterance {utterance!r} of {table} is missing in {others}; "
-                f"run utils/fix_data_dir.sh {data_dir}"
-            )
-    speakers = np.array([utt2spk[utterance] for utterance in utterances], dtype=str)
-    voices, are_recorded = speakers, np.ones(len(utterances), dtype=bool)
+    columns = {name: read_columns(data_dir / name) for name in dict.fromkeys(("utt2spk", lengths, table))}
+    utterances, _ = columns[table]
+    speakers, utt2length = (values_of(*columns[name], utterances) for name in ("utt2spk", lengths))
+    if None in speakers or None in utt2length:
+        first = min(values.index(None) for values in (speakers, utt2length) if None in values)
+        others = "utt2spk" if is_online else "utt2spk or utt2num_frames"
+        raise InputError(
+            f"{data_dir}: utterance {utterances[first]!r} of {table} is missing in {others}; "
+            f"run utils/fix_data_dir.sh {data_dir}"
+        )
+    speakers = voices = Speakers.named(speakers)
+    are_recorded = np.ones(len(utterances), dtype=bool)
     if (data_dir / "utt2uniq").exists():
-        utt2uniq = read_table(data_dir / "utt2uniq")
-        voices = voices_of(speakers)
-        pairs = ((utterance, utt2uniq.get(utterance, utterance)) for utterance in utterances)
-        is_recorded = [utterance == source or source not in utt2spk for utterance, source in pairs]
-        are_recorded &= np.array(is_recorded, dtype=bool)
+        voices = speakers.voices()
+        sources = values_of(*read_columns(data_dir / "utt2uniq"), utterances)
+        rows = enumerate(zip(utterances, sources, strict=True))
+        copies = [row for row, (utterance, source) in rows if source not in (None, utterance)]
+        everyone, _ = columns["utt2spk"]
+        originals = values_of(everyone, everyone, [sources[row] for row in copies])
+        are_recorded[copies] = [original is None for original in originals]
     if (data_dir / "utt2augmentation").exists():
-        augmentations = read_table(data_dir / "utt2augmentation")
-        are_recorded &= np.array([augmentations.get(utterance, "{}") == "{}" for utterance in utterances], dtype=bool)
+        augmentations = values_of(*read_columns(data_dir / "utt2augmentation"), utterances)
+        are_recorded &= np.array([said in (None, "{}") for said in augmentations], dtype=bool)
     return UtteranceList(utterances, speakers, voices, are_recorded, utt2length)
 
 
-def voices_of(speakers: np.ndarray) -> np.ndarray:
-    """Names [U] of the voices of utterances by their speakers [U]: sp0.9-id0 is id0."""
-    names, speaker = np.unique(speakers, return_inverse=True)
-    return np.array([original(name) for name in names.tolist()], dtype=str)[speaker]
-
-
-def check_own_speed(data_dir: Path, speakers: np.ndarray) -> None:
+def check_own_speed(data_dir: Path, speakers: Speakers) -> None:
     """InputError where speech has other speeds already: at more of them, a voice would have two names at one speed."""
-    faster = next((name for name in np.unique(speakers).tolist() if original(name) != name), None)
+    faster = next((name for name in speakers.names.tolist() if original(name) != name), None)
     if faster is None and (table := data_dir / "utt2augmentation").exists():
-        faster = next((name for name, said in read_table(table).items() if '"speed"' in said), None)
+        columns = zip(*read_columns(table), strict=True)
+        faster = next((name for name, said in columns if '"speed"' in said), None)
     if faster is not None:
         raise InputError(
             f"augmentation.speeds: {data_dir} has speech at other speeds already ({faster!r}); leave speeds out, or "
@@ -249,12 +278,11 @@ def read_sources_of(data_dir: Path, utterances: Sequence[str]) -> dict[str, Sour
     return sources
 
 
-def draw_held_out(voices: np.ndarray, validation: ValidationConfig, random: np.random.Generator) -> np.ndarray:
-    """The voices to hold out, of those of the utterances: `voices` [U]."""
-    speakers = np.unique(voices)
-    if validation.speakers and validation.speakers > len(speakers) - 2:
+def draw_held_out(voices: Speakers, validation: ValidationConfig, random: np.random.Generator) -> np.ndarray:
+    """The names of the voices to hold out."""
+    if validation.speakers and validation.speakers > len(voices.names) - 2:
         raise InputError(
-            f"validation.speakers: {validation.speakers} of {len(speakers)} training speakers would "
+            f"validation.speakers: {validation.speakers} of {len(voices.names)} training speakers would "
             "leave fewer than 2 to train on"
         )
-    return random.permutation(speakers)[: validation.speakers]
+    return random.permutation(voices.names)[: validation.speakers]

@@ -2,10 +2,11 @@
 
 Usage: python3 tests/benchmarks/growth.py [--stages NAME,...] [--largest N] [--voxceleb2] [--list] [--json FILE]
 Every point is a process of its own: it makes nothing but calls the stage's command, once on a few items so that all is
-imported, then on drawn data that another process made. Time is processor time, of children too; memory is the most that
-was in use (VmHWM) less what was in use before the command, mapped files included. Exponents are fitted in logarithms
-to the points of a tenth of the largest size and more, where what does not grow no longer hides the growth; of all
-points, too. Memory at VoxCeleb2's size is where the straight line through the same points leads.
+imported, then on drawn data that another process made; short ones are measured three times for the median. Time is
+processor time, of children too; memory is the most that was in use (VmHWM) less what was in use before the command,
+mapped files included. Exponents are fitted in logarithms to the points of a tenth of the largest size and more, where
+what does not grow no longer hides the growth; of all points, too. Memory at VoxCeleb2's size is where the straight line
+through the same points leads.
 --voxceleb2 runs one more point of each stage at the size that it has there, by which the straight line through the
 others is judged; takes about 15 minutes, 8 GB of disk and 8 GB of memory.
 """
@@ -17,6 +18,7 @@ import json
 import os
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -29,6 +31,7 @@ from growth_stages import STAGES
 from measure import ROOT, Table, begin_peak, cpu_seconds, line, memory_mb, parser, power_law, report
 
 FITTED = 10  # the exponents are of the sizes that are at least the largest over this
+SHORT, TIMES = 2.0, 3  # a point of fewer seconds is measured so many times, and what is in the middle counts
 LEAST_MB = 4.0  # a stage that never holds more has no exponent of memory: it would be one of noise
 
 
@@ -63,7 +66,7 @@ def main() -> None:
             sizes += [stage.at_voxceleb2] * (options.voxceleb2 and stage.at_voxceleb2 > 0)
             for size in sizes:
                 try:
-                    points.append(point_of(name, size, Path(folder) / "point"))
+                    points.append(steady_point(name, size, Path(folder) / "point"))
                 except subprocess.CalledProcessError as error:
                     failed.append(f"{name}, {size}")
                     print(f"growth: {name}, {size}: {str(error.stderr).strip()[-2000:]}", file=sys.stderr)
@@ -91,6 +94,15 @@ def arguments() -> argparse.Namespace:
     result.add_argument("--folder", default="", metavar="DIR", help="where to put the drawn data (the system's own)")
     result.add_argument("--point", nargs=4, help=argparse.SUPPRESS)
     return result.parse_args()
+
+
+def steady_point(name: str, size: int, folder: Path) -> Point:
+    """The machine's own work shows in what is short."""
+    measured = [point_of(name, size, folder)]
+    while measured[0].cpu_seconds < SHORT and len(measured) < TIMES:
+        measured.append(point_of(name, size, folder))
+    medians = (statistics.median(values) for values in list(zip(*measured, strict=True))[2:])
+    return Point(name, size, *medians)
 
 
 def point_of(name: str, size: int, folder: Path) -> Point:

@@ -17,6 +17,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ OURS = re.compile(r"^spk([:,] |$)")  # how rows of our own ways begin
 PLACE = re.compile(r"(?P<begin><!-- begin (?P<what>[^>]+?) -->\n).*?(?P<end><!-- end (?P=what) -->)", re.DOTALL)
 FEWEST_POINTS = 3  # for a straight line through them
 LINES_OF_PANEL = 8
-LONGEST_LABEL = 80
+LONGEST_LABEL = 64
 HEIGHT_OF_BAR = 0.22  # inches
 VOXCELEB2_UTTERANCES = 1_092_009
 Results = dict[str, dict[str, Any]]
@@ -145,37 +146,46 @@ def ratios(results: Results) -> list[tuple[str, str, float]]:
 
 
 def draw_ratios(results: Results, path: Path) -> None:
-    """A bar for each ratio, on a logarithmic axis from 1, those of a benchmark together."""
-    plt = pyplot()
+    """A bar for each ratio, on a logarithmic axis from 1, those of a benchmark together, in two columns."""
     found = ratios(results)
     if not found:
         return
-    names = list(dict.fromkeys(name for name, _, _ in found))
-    figure, axes = plt.subplots(figsize=(9, 1.2 + HEIGHT_OF_BAR * (len(found) + len(names))))
-    position, ticks, labels = 0.0, [], []
-    for name in names:
-        ticks.append(position)
+    own = {name: [one[1:] for one in found if one[0] == name] for name, *_ in found}
+    lines = {name: len(bars) + 1 for name, bars in own.items()}  # with its name
+    before = dict(zip(lines, accumulate(lines.values(), initial=0), strict=False))
+    columns = [[name for name in own if (before[name] >= sum(lines.values()) / 2) == is_right] for is_right in (0, 1)]
+    columns = [names for names in columns if names]
+    longest = max(sum(lines[name] for name in names) for names in columns)
+    least, most = min(ratio for *_, ratio in found), max(ratio for *_, ratio in found)
+    figure, grid = pyplot().subplots(
+        1, len(columns), figsize=(7.5 * len(columns), 1.0 + HEIGHT_OF_BAR * longest), squeeze=False
+    )
+    for axes, names in zip(grid.flat, columns, strict=True):
+        draw_bars(axes, {name: own[name] for name in names})
+        axes.set_xscale("log")
+        axes.set_xlim(min(0.3, least / 2), most * 3)
+        axes.set_ylim(longest - 0.4, -0.6)
+        axes.axvline(1, color="black", linewidth=0.8)
+        axes.set_xlabel("speed of spk over that of the other way")
+        axes.grid(axis="x", which="major", alpha=0.3)
+    save(figure, path)
+
+
+def draw_bars(axes, own: Mapping[str, Sequence[tuple[str, float]]]) -> None:
+    """Of each benchmark its name, and below it a bar for each (what is compared, ratio)."""
+    labels = []
+    for name, bars in own.items():
         labels.append(name)
-        position += 1
-        for _, what, ratio in (one for one in found if one[0] == name):
+        for what, ratio in bars:
+            position = len(labels)
             axes.barh(position, ratio - 1, left=1, color="tab:blue" if ratio >= 1 else "tab:red", height=0.7)
             axes.annotate(shown(ratio), (ratio, position), xytext=(3 if ratio >= 1 else -3, 0), va="center",
                           ha="left" if ratio >= 1 else "right", textcoords="offset points", fontsize=7)  # fmt: skip
-            ticks.append(position)
             labels.append(what if len(what) <= LONGEST_LABEL else what[: LONGEST_LABEL - 1] + "…")
-            position += 1
-    axes.set_xscale("log")
-    least, most = min(ratio for *_, ratio in found), max(ratio for *_, ratio in found)
-    axes.set_xlim(min(0.5, least / 2), most * 3)
-    axes.set_ylim(position, -1)
-    axes.axvline(1, color="black", linewidth=0.8)
-    axes.set_yticks(ticks, labels, fontsize=7)
+    axes.set_yticks(range(len(labels)), labels, fontsize=7)
     for label in axes.get_yticklabels():
-        if label.get_text() in names:
+        if label.get_text() in own:
             label.set_weight("bold")
-    axes.set_xlabel("speed of spk over that of the other way")
-    axes.grid(axis="x", which="major", alpha=0.3)
-    save(figure, path)
 
 
 def draw_growth(points: Sequence[Mapping[str, Any]], path: Path, column: str, label: str) -> None:
@@ -188,7 +198,7 @@ def draw_growth(points: Sequence[Mapping[str, Any]], path: Path, column: str, la
         panels += [(units, own[first : first + LINES_OF_PANEL]) for first in range(0, len(own), LINES_OF_PANEL)]
     columns = 2 if len(panels) > 1 else 1
     rows = -(-len(panels) // columns)
-    figure, grid = plt.subplots(rows, columns, figsize=(5.5 * columns, 4.2 * rows), squeeze=False)
+    figure, grid = plt.subplots(rows, columns, figsize=(5.5 * columns, 4.8 * rows), squeeze=False)
     for axes in grid.flat[len(panels) :]:
         axes.set_axis_off()
     for axes, (units, own) in zip(grid.flat, panels, strict=False):
@@ -220,7 +230,7 @@ def draw_growth(points: Sequence[Mapping[str, Any]], path: Path, column: str, la
         axes.set_xlabel(" or ".join(units))
         axes.set_ylabel(label)
         if axes.lines:
-            axes.legend(fontsize=7)
+            axes.legend(fontsize=7, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.16))  # hides no points
         axes.grid(alpha=0.3)
     save(figure, path)
 

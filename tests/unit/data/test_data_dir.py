@@ -16,7 +16,16 @@ from hypothesis import strategies as st
 from spk.data import subset_data_dir as subset
 from spk.data.combine_data import combine_data
 from spk.data.copy_data_dir import Renaming, copy_data_dir
-from spk.data.data_dir import align, parse_columns, read_table, speakers_to_utterances, write_table
+from spk.data.data_dir import (
+    align,
+    distinct,
+    parse_columns,
+    read_columns,
+    read_table,
+    speakers_to_utterances,
+    values_of,
+    write_table,
+)
 from spk.data.fix_data_dir import fix_data_dir
 from spk.data.split_data import even_runs, split_data
 from spk.data.table_rules import bad_values
@@ -67,6 +76,15 @@ def test_an_empty_file_is_an_empty_table(tmp_path):
     assert parse_columns(b"\n") == ([""], [""])
 
 
+def test_lines_of_all_kinds_are_read_the_same_in_large_files():
+    plain = [f"id{number:06d} /corpus/{number}.wav" for number in range(20_000)]
+    lines = [*plain, "", "key", "text two  words", "x " + "y" * 300_000, *plain, " lead tab\tbed ", "end y"]
+    pairs = [(*line.split(None, 1), "", "")[:2] for line in lines]
+    for end in ("", "\n"):
+        keys, values = parse_columns(("\n".join(lines) + end).encode())
+        assert list(zip(keys, values, strict=True)) == [(key, value.strip()) for key, value in pairs]
+
+
 @pytest.mark.parametrize(
     "content, message",
     [
@@ -79,13 +97,20 @@ def test_an_empty_file_is_an_empty_table(tmp_path):
 def test_a_bad_line_is_named_with_its_number(tmp_path, content, message):
     path = tmp_path / "utt2spk"
     path.write_text(content)
-    with pytest.raises(InputError, match="^" + re.escape(f"{path}{message}")):
-        read_table(path)
+    for read in (read_table, read_columns):
+        with pytest.raises(InputError, match="^" + re.escape(f"{path}{message}")):
+            read(path)
 
 
 def test_spk2utt_turns_utt2spk_round():
     utt2spk = {"b-2": "b", "a-1": "a", "b-1": "b"}
     assert speakers_to_utterances(utt2spk) == {"a": "a-1", "b": "b-1 b-2"}
+
+
+@given(st.lists(st.sampled_from(["a", "a-1", "b", "ä"])))
+def test_distinct_names_are_sorted_and_each_is_there_once(names):
+    assert distinct(names) == sorted(set(names))
+    assert distinct(iter(sorted(names))) == sorted(set(names))
 
 
 KEYS = st.sampled_from(["a", "a-1", "a-2", "b", "b-1", "c", "d"])
@@ -98,6 +123,11 @@ def test_a_table_is_brought_into_an_order_of_keys(table, expected, random):
     values, strangers = align([key for key, _ in rows], [value for _, value in rows], sorted(expected))
     assert values == [table.get(key) for key in sorted(expected)]
     assert strangers == sorted(table.keys() - expected)
+
+
+@given(st.dictionaries(KEYS, st.sampled_from("xyz")), st.lists(KEYS))
+def test_values_are_found_whatever_the_order_of_the_table_and_of_what_is_wanted(table, wanted):
+    assert values_of(list(table), list(table.values()), wanted) == [table.get(key) for key in wanted]
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=9), st.integers(1, 12))

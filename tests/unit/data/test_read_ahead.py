@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from spk.data.read_ahead import read_ahead
+from spk.data.read_ahead import ask_ahead, read_ahead
 
 
 @pytest.mark.parametrize("ahead, threads", [(0, 1), (1, 1), (5, 3)])
@@ -53,3 +53,13 @@ def test_who_stops_does_not_wait_for_what_is_being_worked_out():
     results.close()
     assert time.monotonic() - before < 5
     go_on.set()
+
+
+@pytest.mark.parametrize("ahead, asked_at_the_first", [(0, [0]), (1, [0, 1]), (3, [0, 1, 2, 3]), (9, [0, 1, 2, 3, 4, 5])])
+def test_items_are_asked_for_so_many_before_they_come(ahead, asked_at_the_first):
+    asked = []
+    items = ask_ahead(asked.append, iter(range(6)), ahead=ahead)
+    assert next(items) == 0
+    assert asked == asked_at_the_first
+    assert list(items) == [1, 2, 3, 4, 5]
+    assert asked == list(range(6))

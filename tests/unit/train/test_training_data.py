@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from spk.config import ValidationConfig
 from spk.data.data_dir import read_table, write_table
 from spk.data.trials import read_trials
 from spk.errors import InputError
-from spk.train.training_data import read_training_data, voices_of
+from spk.train.training_data import Speakers, read_training_data
 
 VALIDATION = ValidationConfig(speakers=2, utterances_per_speaker=3)
 
@@ -66,6 +65,24 @@ def test_the_same_voices_are_held_out_as_without_the_copies(data_dir, combined):
         assert among_copies.speakers == alone.speakers
 
 
+@pytest.mark.parametrize("unsorted", ["utt2spk", "utt2num_frames", "utt2uniq", "utt2augmentation"])
+def test_the_order_of_a_table_does_not_matter_but_that_of_the_features(combined, unsorted):
+    expected = read_training_data(combined, VALIDATION, seed=3)
+    path = combined / unsorted
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[::2] + lines[1::2]))
+    for use, same in zip(read_training_data(combined, VALIDATION, seed=3), expected, strict=True):
+        assert use.reader.utterances == same.reader.utterances and use.speakers == same.speakers
+        assert use.labels.tolist() == same.labels.tolist() and use.num_frames.tolist() == same.num_frames.tolist()
+
+
+def test_frames_that_are_no_number_are_said_with_the_table(data_dir):
+    path = data_dir / "utt2num_frames"
+    path.write_text(path.read_text().replace(" ", " many", 1))
+    with pytest.raises(InputError, match=rf"^{path}: .*'many\d+'; run steps/make_feats"):
+        read_training_data(data_dir, ValidationConfig(speakers=0), seed=3)
+
+
 def test_copies_alone_make_no_validation(data_dir, tmp_path):
     copies = write_copies(data_dir, tmp_path / "copies", originals=False)
     with pytest.raises(InputError, match="too few utterances that are no augmented copies"):
@@ -75,8 +92,8 @@ def test_copies_alone_make_no_validation(data_dir, tmp_path):
 
 
 def test_a_voice_is_the_speaker_whose_speed_was_changed():
-    speakers = np.array(["P-sp0.9-a", "P-a", "P-b", "P-sp1.1-a", "Q-a", "wasp1.2-a"])
-    assert voices_of(speakers).tolist() == ["P-a", "P-a", "P-b", "P-a", "Q-a", "wasp1.2-a"]
+    voices = Speakers.named(["P-sp0.9-a", "P-a", "P-b", "P-sp1.1-a", "Q-a", "wasp1.2-a"]).voices()
+    assert voices.names[voices.labels].tolist() == ["P-a", "P-a", "P-b", "P-a", "Q-a", "wasp1.2-a"]
 
 
 def test_speakers_of_two_corpora_whose_originals_have_one_name_are_two_voices(data_dir, combined):
