@@ -2,13 +2,16 @@
 
 Usage: python3 -m spk.bin.grid plan [--only-status] GRID EXP RECIPE [option VALUE ...]
        python3 -m spk.bin.grid count EXP
+       python3 -m spk.bin.grid failed EXP
        python3 -m spk.bin.grid reference EXP
        python3 -m spk.bin.grid run EXP NUMBER
        python3 -m spk.bin.grid table [--draws N] GRID EXP
 `plan` refuses a grid whose systems differ in more than they may, says of every run how far it is and about how long the
 rest takes, and writes EXP/runs.json: what is left to be run, RECIPE (a run.sh) with these options and those of the
 system. `count` prints how many these are, `reference` how to make what all runs share, one word a line. `run` makes the
-run of this number, from 1 on; EXP/<run>/.run.done says that it is finished. `table` compares what there is: EXP/report.
+run of this number, from 1 on; EXP/<run>/.run.done says that it is finished, EXP/<run>/.run.failed that the recipe
+failed; then it ends with status 0, too, so that the array goes on. `failed` names these. `table` compares what there
+is: EXP/report.
 """
 
 from __future__ import annotations
@@ -33,7 +36,9 @@ from spk.report.progress import DONE, FAILED, Progress, progress_of, seconds_lef
 @command
 def main() -> None:
     parser = argument_parser("grid", __doc__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="plan, count, reference, run or table")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="plan, count, reference, run, failed or table"
+    )
     planning = commands.add_parser("plan", allow_abbrev=False)
     planning.add_argument("--only-status", action="store_true", help="write nothing")
     planning.add_argument("--at-once", type=int, default=1, help="runs at a time, for the estimate")
@@ -44,7 +49,7 @@ def main() -> None:
     telling.add_argument("--draws", default="1000", help="of speakers (default %(default)s)")
     for name in ("grid", "exp"):
         telling.add_argument(name)
-    for name, last in (("count", ()), ("reference", ()), ("run", ("number",))):
+    for name, last in (("count", ()), ("failed", ()), ("reference", ()), ("run", ("number",))):
         one = commands.add_parser(name, allow_abbrev=False)
         for argument in ("exp", *last):
             one.add_argument(argument)
@@ -53,12 +58,15 @@ def main() -> None:
         plan(options)
     elif options.command == "count":
         print(len(read_runs(options.exp)["runs"]))
+    elif options.command == "failed":
+        folders = [Path(one["folder"]) for one in read_runs(options.exp)["runs"]]
+        print(*[folder.name for folder in folders if (folder / FAILED).exists()])
     elif options.command == "reference":
         print(*read_runs(options.exp)["reference"], sep="\n")
     elif options.command == "table":
         table(options)
     else:
-        sys.exit(run(options.exp, options.number))
+        run(options.exp, options.number)
 
 
 def plan(options: Any) -> None:
@@ -108,8 +116,8 @@ def read_runs(exp: str) -> dict[str, Any]:
         raise InputError(f"{path}: cannot be read ({error}); `grid plan` writes it") from None
 
 
-def run(exp: str, number: str) -> int:
-    """The status of the recipe."""
+def run(exp: str, number: str) -> None:
+    """One run; how it ended is in its folder."""
     runs = read_runs(exp)["runs"]
     if not number.isdigit() or not 1 <= int(number) <= len(runs):
         raise InputError(f"{exp}/runs.json: has no run {number}; there are {len(runs)}")
@@ -122,9 +130,9 @@ def run(exp: str, number: str) -> int:
     status = subprocess.run(one["command"], stdin=subprocess.DEVNULL).returncode
     if status:
         write_json(failed, {"status": status, "number": int(number)})
-        return status if status > 0 else 128 - status
-    write_json(done, {"command": one["command"], "config": one["config"]})
-    return 0
+        print(f"grid: {folder}: failed with status {status}; the other runs go on", file=sys.stderr)
+    else:
+        write_json(done, {"command": one["command"], "config": one["config"]})
 
 
 def table(options: Any) -> None:
