@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from spk.losses.classifier import Classifier, change_targets
+from spk.losses.classifier import Classifier
 from spk.losses.loss import LOSSES, unit
 from spk.losses.shard import Shard, Targets
 from spk.schema import AT_LEAST_ONE, NOT_NEGATIVE
@@ -26,6 +26,8 @@ class ASoftmax(Classifier):
     from scratch, so lambda starts high and falls (a curriculum of the config).
     Shapes: embeddings [B, D], labels [B] in 0..C-1 -> scalar.
     """
+
+    on_cosines = True
 
     def __init__(
         self,
@@ -46,7 +48,7 @@ class ASoftmax(Classifier):
 
     def logits(self, embeddings: Tensor, targets: Targets, weight_KD: Tensor) -> Tensor:
         cosine_BK = F.linear(unit(embeddings), unit(weight_KD))
-        return embeddings.norm(dim=1, keepdim=True) * change_targets(cosine_BK, targets, self.mixed)
+        return embeddings.norm(dim=1, keepdim=True) * self.change_targets(cosine_BK, targets, self.mixed)
 
     def mixed(self, cosine: Tensor) -> Tensor:
         return (self.annealing * cosine + self.psi(cosine)) / (1 + self.annealing)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -38,6 +38,8 @@ class Classifier(Loss):
     Letters: B batch, C rows, K rows in use, D dimensions.
     """
 
+    on_cosines: ClassVar[bool] = False  # True: `target_cosines` has those of the last batch
+
     def __init__(self, embedding_dim: int, num_speakers: int, shard: Shard | None) -> None:
         super().__init__()
         self.num_speakers = num_speakers
@@ -45,6 +47,7 @@ class Classifier(Loss):
         self.shard = shard
         self.drawn_C: Tensor | None = None
         self.drawn_rows: DrawnRows | None = None
+        self.target_cosines: Tensor | None = None  # [N] of the crops with their speakers' rows, no margin applied
 
     @classmethod
     def classifies(cls, section: dict[str, Any]) -> bool:
@@ -78,6 +81,12 @@ class Classifier(Loss):
         embeddings = SharedInput.apply(embeddings, self.shard.group)
         return ShardedCrossEntropy.apply(self.logits(embeddings, targets, *rows), targets, self.shard.group)
 
+    def change_targets(self, cosine_BK: Tensor, targets: Targets, change: Callable[[Tensor], Tensor]) -> Tensor:
+        """The cosines with `change` of each target's in its place."""
+        target_cosines = cosine_BK[targets]
+        self.target_cosines = target_cosines.detach()
+        return cosine_BK.index_put(targets, change(target_cosines))
+
     def rows_in_use(self, labels: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
         """The rows of each parameter, and where among them each label's is (-1 stays)."""
         parameters = tuple(self.row_parameters().values())
@@ -89,11 +98,6 @@ class Classifier(Loss):
         leaves = tuple(parameter.detach()[numbers_K].requires_grad_() for parameter in parameters)
         self.drawn_rows = DrawnRows(numbers_K, leaves)
         return leaves, torch.where(labels >= 0, torch.searchsorted(numbers_K, labels), -1)
-
-
-def change_targets(scores_BK: Tensor, targets: Targets, change: Callable[[Tensor], Tensor]) -> Tensor:
-    """The scores with `change` of each target's in its place."""
-    return scores_BK.index_put(targets, change(scores_BK[targets]))
 
 
 def classifiers(loss: Loss) -> dict[str, Classifier]:

@@ -7,7 +7,7 @@ import abc
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from spk.losses.classifier import Classifier, change_targets
+from spk.losses.classifier import Classifier
 from spk.losses.loss import unit
 from spk.losses.shard import Shard, Targets
 
@@ -17,6 +17,8 @@ class MarginSoftmax(Classifier):
 
     A subclass gives phi as `add_margin`. Shapes: embeddings [B, D], labels [B] in 0..C-1 -> scalar.
     """
+
+    on_cosines = True
 
     def __init__(self, embedding_dim: int, num_speakers: int, scale: float, shard: Shard | None = None) -> None:
         super().__init__(embedding_dim, num_speakers, shard)
@@ -28,7 +30,7 @@ class MarginSoftmax(Classifier):
 
     def logits(self, embeddings: Tensor, targets: Targets, weight_KD: Tensor) -> Tensor:
         cosine_BK = F.linear(unit(embeddings), unit(weight_KD))
-        return self.scale * change_targets(cosine_BK, targets, self.add_margin)
+        return self.scale * self.change_targets(cosine_BK, targets, self.add_margin)
 
     @abc.abstractmethod
     def add_margin(self, cosine: Tensor) -> Tensor:

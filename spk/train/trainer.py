@@ -36,6 +36,7 @@ from spk.out_of_memory import lower_when_out_of_memory
 from spk.train.changed import go_on_with_changes, is_changed
 from spk.train.checkpoint import RandomState, load_latest, load_step, save_checkpoint
 from spk.train.clipping import clip_gradients, gradient_holders
+from spk.train.cosine_histogram import NUM_BINS, CosineHistogram
 from spk.train.crop_supply import open_crops
 from spk.train.logbook import Logbook
 from spk.train.looks import Looks
@@ -151,6 +152,7 @@ class Trainer:
         self.step = 0
         self.best_eer, self.best_step = math.inf, 0
         self.loss_sum, self.loss_count = 0.0, 0  # since the last logged step
+        self.cosines = CosineHistogram(self.loss, device, group)  # since then, too
         self.last_batch: Batch | None = None
 
     def crops(self, augmentation: OnlineAugmentation | None) -> tuple[Dataset, Callable[[Any], Tensor]]:
@@ -187,7 +189,7 @@ class Trainer:
             "sampler": self.sampler.state_after(self.last_batch),
             "random": self.random.state_dict(),
             "best": {"eer": self.best_eer, "step": self.best_step},
-            "logged": {"sum": self.loss_sum, "count": self.loss_count},
+            "logged": {"sum": self.loss_sum, "count": self.loss_count, "cosines": self.cosines.state()},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -202,6 +204,7 @@ class Trainer:
         self.random.load_state_dict(state["random"])
         self.best_eer, self.best_step = state["best"]["eer"], state["best"]["step"]
         self.loss_sum, self.loss_count = state["logged"]["sum"], state["logged"]["count"]
+        self.cosines.load(state["logged"].get("cosines"))
 
     def save(self) -> None:
         directory, is_first = self.exp_dir / "checkpoints", self.group.rank == 0
@@ -252,7 +255,8 @@ class Trainer:
         self.announce()
         columns = ["epoch", "loss", "lr", "gradient_norm", *self.config.curriculum, "crops_per_second"]
         columns.append("validation_eer")
-        self.logbook = Logbook(self.exp_dir, columns, self.step, self.total_steps) if is_first else None
+        num_bins = NUM_BINS if self.cosines.parts else 0
+        self.logbook = Logbook(self.exp_dir, columns, self.step, self.total_steps, num_bins) if is_first else None
 
     def train_step(self, batches: Iterator[tuple[Any, Tensor, Batch]]) -> None:
         """One batch: crops, forward, loss in float32, backward, update."""
@@ -268,6 +272,7 @@ class Trainer:
         if self.config.train.partial_softmax < 1:
             draw_speakers(self.loss, batch, self.config.train.partial_softmax)
         loss = self.training_step.forward_backward(features, labels, masked)
+        self.cosines.add()
         alike, _ = gradient_holders(self.loss.parameters(), self.loss)
         add_up_gradients(self.group, self.embedder.parameters(), alike)
         norm = clip_gradients(self.parameters, self.loss, self.config.train.gradient_clip)
@@ -311,11 +316,13 @@ class Trainer:
 
     def after_look(self) -> None:
         """Log, validate and save when it is time; the last step is always validated and saved."""
+        is_logged = self.is_time(self.config.train.log_every) or self.is_time_to_validate()
+        cosines = self.cosines.take() if is_logged else []
         if self.logbook is not None:
             self.logbook.advance(self.step)
             values = {"validation_eer": self.validate()} if self.is_time_to_validate() else {}
-            if self.is_time(self.config.train.log_every) or values:
-                self.logbook.record(self.step, **self.logged_values(), **values)
+            if is_logged:
+                self.logbook.record(self.step, cosines, **self.logged_values(), **values)
         if self.is_time(self.config.train.save_every):
             self.save()
         self.looks.go_on()

@@ -36,6 +36,10 @@ def test_two_processes_with_half_of_the_speakers_each_train_as_one_and_one_goes_
     assert "loss dam_softmax: this process holds speakers 1 to 3 of 6; a batch meets its own and 0.5" in done.stderr
     for column in ("loss", "gradient_norm"):
         assert of_run(shared, column) == pytest.approx(of_run(whole, column), rel=1e-3)
+    for exp in (whole, shared):
+        with (exp / "cosines.csv").open() as file:
+            rows = [[int(cell) for cell in line] for line in list(csv.reader(file))[1:]]
+        assert [(step, sum(counts)) for step, *counts in rows] == [(step, 4) for step in range(1, 7)]
     checkpoints = shared / "checkpoints"
     assert sorted(path.name for path in checkpoints.iterdir()) == [
         *(f"step-0000000{step}.{rest}" for step in (3, 6) for rest in ("pt", "rows-0-3.pt", "rows-3-6.pt"))

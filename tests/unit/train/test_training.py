@@ -52,6 +52,14 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bits(train, system_yaml
     }
     for one, other in zip(rows["whole"], rows["killed"], strict=True):
         assert {**one, "crops_per_second": ""} == {**other, "crops_per_second": ""}
+    assert (exp / "cosines.csv").read_bytes() == (trained / "cosines.csv").read_bytes()
+    counted = list(csv.DictReader((exp / "cosines.csv").open()))
+    assert [row["step"] for row in counted] == [row["step"] for row in rows["whole"]]
+    before = 0
+    for row in counted:
+        step = int(row.pop("step"))
+        steps, before = step - before, step
+        assert sum(map(int, row.values())) == steps * 4
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])
