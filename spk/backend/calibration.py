@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,3 +71,23 @@ def train_calibration(
 def separates(llrs: NDArray[np.float64], is_target: NDArray[np.bool_]) -> bool:
     """Whether every target trial lies above every non-target trial: then no finite weights are the best ones."""
     return bool(llrs[is_target].min() > llrs[~is_target].max())
+
+
+def read_calibration(folder: str | os.PathLike[str]) -> tuple[Calibration, dict[str, Any]]:
+    """What steps/train_calibration left in a folder, and all that its calibration.json says of it.
+
+    Raises: InputError when it is not there or not what train_calibration writes.
+    """
+    path = Path(folder) / "calibration.json"
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+        calibration = Calibration(np.array(description["weights"], dtype=np.float64), float(description["offset"]))
+        num_inputs = len(description["backends"]) + 2 * len(description["quality"])
+        description["duration_table"], description["cohort_length"]
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; train it first (steps/train_calibration)") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not written by steps/train_calibration ({error}); train it again") from None
+    if calibration.weights.shape != (num_inputs,):
+        raise InputError(f"{path}: {calibration.weights.size} weights for {num_inputs} inputs; train it again")
+    return calibration, description

@@ -8,14 +8,12 @@ in nats, and OUT_SCORES.json says what they were made from. A trial list with an
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from spk.backend.calibration import Calibration
+from spk.backend.calibration import read_calibration
 from spk.bin.calibration_inputs import (
     add_options,
     center_without,
@@ -46,7 +44,7 @@ def main() -> None:
     parser.add_argument("out_scores")
     parser.add_argument("scores", nargs="+")
     options = parser.parse_args()
-    description = read_description(Path(options.calibration_dir))
+    calibration, description = read_calibration(options.calibration_dir)
     backends = [label_of(path) for path in options.scores]
     if backends != description["backends"]:
         raise InputError(
@@ -72,7 +70,7 @@ def main() -> None:
                 cohort, trained | compared, f"{options.calibration_dir}'s trials or {options.trials}"
             )
     inputs = read_inputs(trials, sides, options, description["quality"], description["duration_table"], center)
-    llrs = Calibration(np.array(description["weights"]), description["offset"])(inputs)
+    llrs = calibration(inputs)
     write_scores(options.out_scores, trials, llrs)
     label = "calibrated_" + "+".join([*backends, *description["quality"]])
     made_from = {
@@ -88,22 +86,6 @@ def main() -> None:
     }
     write_json(f"{options.out_scores}.json", made_from)
     log.info("%d trials, %s", len(trials), label)
-
-
-def read_description(folder: Path) -> dict[str, Any]:
-    """calibration.json. Raises: InputError when it is not there or not what train_calibration writes."""
-    path = folder / "calibration.json"
-    try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-        sizes = len(description["weights"]), len(description["backends"]) + 2 * len(description["quality"])
-        float(description["offset"]), description["duration_table"], description["cohort_length"]
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; train it first (steps/train_calibration)") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: not written by steps/train_calibration ({error}); train it again") from None
-    if sizes[0] != sizes[1]:
-        raise InputError(f"{path}: {sizes[0]} weights for {sizes[1]} inputs; train it again")
-    return description
 
 
 def read_trained(calibration_dir: str) -> set[str]:

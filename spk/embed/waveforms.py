@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from kaldiio.matio import read_matrix_or_vector
 from torch import Tensor
 
 from spk.config import EvaluationConfig, SystemConfig, make_system, read_evaluation
+from spk.data.ark_format import NO_COMPRESSION, encode_matrix
 from spk.data.audio import AudioError, resample
 from spk.embed.embeddings import embed
 from spk.embed.model import load_model
 from spk.errors import InputError
 from spk.feats import FRONT_ENDS
-from spk.feats.analysis import Together
+from spk.feats.analysis import OneByOne, Together
 from spk.nets.embedder import Embedder
 
 
 class WaveformEmbedder:
     """`embedder = WaveformEmbedder.load("exp/system")`, then `embedder(waves, 16000)` -> float32 [N, D].
 
-    As steps/make_feats and steps/extract_embeddings embed them: equal to 1e-5 when the ark is not compressed.
-    Features of all waves are held at once, of their samples those of SECONDS_AT_ONCE (spk/feats/analysis.py).
+    As steps/make_feats and steps/extract_embeddings embed them, within 1e-5: with `as_archived` where steps/make_feats
+    compresses as it does unless told otherwise, without where it does not compress. Features of all waves are held at
+    once, of their samples those of `features.samples_at_once` (spk/feats/analysis.py).
     """
 
     def __init__(
@@ -33,18 +37,24 @@ class WaveformEmbedder:
         config: SystemConfig,
         evaluation: EvaluationConfig,
         device: torch.device | str = "cpu",
+        as_archived: bool = False,
     ) -> None:
         self.embedder = embedder.eval().to(device)
         self.evaluation, self.device = evaluation, torch.device(device)
-        self.features = Together(FRONT_ENDS.build("features", config.features), self.device)
+        front_end = FRONT_ENDS.build("features", config.features)
+        # The codes of an ark are of each wave by itself.
+        self.features = OneByOne(front_end) if self.device.type == "cpu" else Together(front_end, self.device)
+        self.compression = front_end.compression if as_archived and not config.online else NO_COMPRESSION
         self.sample_rate = self.features.sample_rate
 
     @classmethod
-    def load(cls, exp_dir: str | os.PathLike[str], device: torch.device | str = "cpu") -> WaveformEmbedder:
+    def load(
+        cls, exp_dir: str | os.PathLike[str], device: torch.device | str = "cpu", as_archived: bool = False
+    ) -> WaveformEmbedder:
         """EXP/final.pt. Raises: InputError when there is none, or it is no network."""
         embedder, content = load_model(Path(exp_dir))
         config = make_system(content, f"{exp_dir}/final.pt")
-        return cls(embedder, config, read_evaluation("", content["evaluation"]), device)
+        return cls(embedder, config, read_evaluation("", content["evaluation"]), device, as_archived)
 
     def __call__(self, waves: Sequence[Tensor | np.ndarray], rate: int) -> np.ndarray:
         """Samples in ±1, [samples] each, at `rate` Hz -> float32 [N, D], or [N, K, D] where the system embeds K crops.
@@ -54,10 +64,16 @@ class WaveformEmbedder:
         """
         if not len(waves):
             raise InputError("no wave to embed")
-        features = [matrix for group in self.groups(waves, rate) for matrix in self.features(group)]
+        features = [self.archived(matrix) for group in self.groups(waves, rate) for matrix in self.features(group)]
         reader = FeaturesInMemory(features)
         num_frames = [len(matrix) for matrix in features]
         return embed(self.embedder, reader, num_frames, self.evaluation, device=self.device)
+
+    def archived(self, matrix: np.ndarray) -> np.ndarray:
+        """Features [T, F] as they come back from the ark that they would lie in."""
+        if self.compression == NO_COMPRESSION:
+            return matrix
+        return read_matrix_or_vector(io.BytesIO(encode_matrix(matrix, self.compression)))
 
     def groups(self, waves: Sequence[Tensor | np.ndarray], rate: int) -> Iterator[list[np.ndarray]]:
         """The waves, prepared; as many at a time as are analysed together."""

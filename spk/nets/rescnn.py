@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spk.nets.initialization import initialize_convolutions
@@ -61,5 +60,15 @@ class ResCNN(Trunk):
             x_NCFT = torch.relu_(x_NCFT)
             for block in blocks:
                 x_NCFT, lengths_N = self.run(block, x_NCFT, lengths_N)
-        x_NCFT = F.adaptive_avg_pool2d(x_NCFT, (self.frequency_parts, None))
+        x_NCFT = frequency_means(x_NCFT, self.frequency_parts)
         return self.embedding(self.pooling(x_NCFT.flatten(1, 2), lengths_N))
+
+
+def frequency_means(x_NCFT: Tensor, num_parts: int) -> Tensor:
+    """Means over equal parts of the frequency axis, which may share a bin: [N, C, F, T] -> [N, C, num_parts, T].
+
+    What adaptive_avg_pool2d gives, which ONNX does not have where the length is open.
+    """
+    num_bins = x_NCFT.shape[2]
+    bounds = [(part * num_bins // num_parts, -(-(part + 1) * num_bins // num_parts)) for part in range(num_parts)]
+    return torch.stack([x_NCFT[:, :, begin:end].mean(dim=2) for begin, end in bounds], dim=2)
