@@ -25,6 +25,7 @@ from spk.report.table import NOT_KNOWN, is_log_likelihood_ratio, markdown_table
 
 log = logging.getLogger(__name__)
 
+Group = tuple[str, str]  # a test set and a back-end
 P_TARGET = "0.01"  # of the minDCF that tables show; results.json has the others
 
 
@@ -141,8 +142,12 @@ def latex_line(cells: Sequence[str]) -> str:
 class Comparison:
     """All rows, and what they came from."""
 
+    grid: Grid
     rows: list[Row]
     made_from: dict[str, Any]
+    scores: Mapping[Group, Mapping[str, Sequence[ScoreFile]]]  # {...: {system: of each seed}}
+    folders: Mapping[str, Sequence[Path]]  # {system: of each seed that has begun}
+    configs: Mapping[str, SystemConfig]
 
     def markdown(self) -> str:
         lines = [f"- {name}: {value}\n" for name, value in self.made_from.items() if isinstance(value, str)]
@@ -164,8 +169,7 @@ def compare_grid(grid: Grid, exp: str | os.PathLike[str], num_draws: int) -> Com
     check_same_data(scored.values())
     found = find_scores([str(folder) for folder in scored.values()])
     configs = {run: run[0].load(run[1]) for run in runs}
-    # {(test set, back-end): {system: the score file of each seed}}
-    groups: dict[tuple[str, str], dict[str, list[ScoreFile]]] = {}
+    groups: dict[Group, dict[str, list[ScoreFile]]] = {}
     for run, folder in scored.items():
         for scores in found.get(str(folder), []):
             row = scores.test_set, row_of(scores.backend, configs[run])
@@ -183,7 +187,12 @@ def compare_grid(grid: Grid, exp: str | os.PathLike[str], num_draws: int) -> Com
                     minutes=sum(minutes) / len(minutes) if minutes else None,
                 )
             )  # fmt: skip
-    return Comparison(rows, provenance(grid, scored.values(), num_draws))
+    begun = {
+        system.name: [folder for seed in grid.seeds if (folder := runs[system, seed]).is_dir()]
+        for system in grid.systems
+    }
+    first_configs = {system.name: configs[system, grid.seeds[0]] for system in grid.systems}
+    return Comparison(grid, rows, provenance(grid, scored.values(), num_draws), groups, begun, first_configs)
 
 
 def row_of(backend: str, config: SystemConfig) -> str:

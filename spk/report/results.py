@@ -89,6 +89,12 @@ def find_scores(exps: Sequence[str]) -> dict[str, list[ScoreFile]]:
     return found
 
 
+def without_calibrated_twins(score_files: Sequence[ScoreFile]) -> list[ScoreFile]:
+    """A calibration rises with the score, so that its DET curve is that of the raw scores and would hide it."""
+    twins = {(scores.system, f"calibrated_{scores.backend}") for scores in score_files}
+    return [scores for scores in score_files if (scores.system, scores.backend) not in twins]
+
+
 def has_labels(scores: ScoreFile) -> bool:
     """Whether its trials have labels; says when not."""
     if not scores.has_labels:

@@ -60,25 +60,38 @@ NUM_TEXT_COLUMNS = 3
 
 def results_table(rows: Sequence[Row], title: str) -> str:
     """'# title', an empty line and the table; one line a row. Below it, where published numbers come from."""
+    first, *others = [f"{line}\n" for line in quotation_lines(rows)] or [""]
+    quotations = first + "".join(f"- {line}" for line in others)
+    columns = results_cells(rows)
+    lines = list(zip(*columns.values(), strict=True))
+    table = f"# {title}\n\n" + markdown_table(list(columns), lines, NUM_TEXT_COLUMNS)
+    return table + (f"\n{quotations}" if quotations else "")
+
+
+def results_cells(rows: Sequence[Row]) -> dict[str, list[str]]:
+    """{heading: the cell of each row}."""
     with_published = any("published" in row for row in rows)
-    columns = {heading: cell for heading, cell in COLUMNS.items() if heading != PUBLISHED or with_published}
-    cells = [[cell(row) for cell in columns.values()] for row in rows]
-    table = f"# {title}\n\n" + markdown_table(list(columns), cells, NUM_TEXT_COLUMNS)
-    return table + (f"\n{quotations(rows)}" if with_published else "")
+    return {
+        heading: [cell(row) for row in rows]
+        for heading, cell in COLUMNS.items()
+        if heading != PUBLISHED or with_published
+    }
 
 
-def quotations(rows: Sequence[Row]) -> str:
-    """A line that says what published numbers are, and for each of them its source and whether it can be compared."""
-    lines = [f"{PUBLISHED}: quoted, not measured here; {NOT_KNOWN}: nothing is published for that row.\n"]
+def quotation_lines(rows: Sequence[Row]) -> list[str]:
+    """What published numbers are, then for each of them its source and whether it can be compared; [] without any."""
+    if not any("published" in row for row in rows):
+        return []
+    lines = [f"{PUBLISHED}: quoted, not measured here; {NOT_KNOWN}: nothing is published for that row."]
     for row in rows:
         if quoted := row.get("published"):
             reasons = "; ".join(quoted["differs"])
             lines.append(
-                f"- {row['test_set']}, {row['backend']}: {published_cell(row)} is {quoted['source']} "
+                f"{row['test_set']}, {row['backend']}: {published_cell(row)} is {quoted['source']} "
                 f"({quoted['remark']}). "
-                + (f"Not comparable: {reasons}.\n" if reasons else "The same config, data and list.\n")
+                + (f"Not comparable: {reasons}." if reasons else "The same config, data and list.")
             )
-    return "".join(lines)
+    return lines
 
 
 def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]], num_text_columns: int) -> str:
