@@ -1,17 +1,18 @@
 """A grid of systems and seeds: are its conditions alike, what of it is done, and one run of it.
 
-Usage: python3 -m spk.bin.grid plan [--only-status] GRID EXP RECIPE [option VALUE ...]
+Usage: python3 -m spk.bin.grid plan [--only-status] [--from DIR] [--models DIR] GRID EXP RECIPE [option VALUE ...]
        python3 -m spk.bin.grid count EXP
        python3 -m spk.bin.grid failed EXP
-       python3 -m spk.bin.grid reference EXP
+       python3 -m spk.bin.grid share EXP STAGE
        python3 -m spk.bin.grid run EXP NUMBER
        python3 -m spk.bin.grid table [--draws N] GRID EXP
-`plan` refuses a grid whose systems differ in more than they may, says of every run how far it is and about how long the
-rest takes, and writes EXP/runs.json: what is left to be run, RECIPE (a run.sh) with these options and those of the
-system. `count` prints how many these are, `reference` how to make what all runs share, one word a line. `run` makes the
-run of this number, from 1 on; EXP/<run>/.run.done says that it is finished, EXP/<run>/.run.failed that the recipe
-failed; then it ends with status 0, too, so that the array goes on. `failed` names these. `table` compares what there
-is: EXP/report.
+`plan` refuses a grid whose systems differ in more than they may, says of every run how far it is and about how long
+the rest takes, and writes EXP/runs.json: what is left to be run, RECIPE (a run.sh) with these options and those of
+the system; relative paths in these options are meant from DIR. With `--models`, runs of the same names there are
+tested, and nothing is trained. `count` prints how many these are; `share` makes what all of them share: the stages of
+RECIPE up to STAGE. `run` makes the run of this number, from 1 on; EXP/<run>/.run.done says that it is finished,
+EXP/<run>/.run.failed that the recipe failed; then it ends with status 0, too, so that the array goes on. `failed`
+names these. `table` compares what there is: EXP/report.
 """
 
 from __future__ import annotations
@@ -19,17 +20,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from spk.bin.command import argument_parser, command
 from spk.bin.overrides import split_overrides
 from spk.bin.whole_number import whole_number
-from spk.data.files import file_digest, write_json
+from spk.data.files import file_digest, whole_file, write_json
 from spk.errors import InputError
 from spk.report.comparison import compare_grid, write_comparison
-from spk.report.grid import check_conditions, folder_of, read_grid
+from spk.report.comparison_page import comparison_page
+from spk.report.grid import System, check_conditions, folder_of, read_grid
 from spk.report.progress import DONE, FAILED, Progress, progress_of, seconds_left, time_text
 
 
@@ -42,14 +44,17 @@ def main() -> None:
     planning = commands.add_parser("plan", allow_abbrev=False)
     planning.add_argument("--only-status", action="store_true", help="write nothing")
     planning.add_argument("--at-once", type=int, default=1, help="runs at a time, for the estimate")
+    planning.add_argument("--from", dest="standing", default=".", metavar="DIR", help="where the user stands")
+    planning.add_argument("--models", default="", metavar="DIR", help="the folder of another comparison of this grid")
     for name in ("grid", "exp", "recipe"):
         planning.add_argument(name)
     planning.add_argument("options", nargs="...", help="of the recipe, the same for all runs")
     telling = commands.add_parser("table", allow_abbrev=False)
     telling.add_argument("--draws", default="1000", help="of speakers (default %(default)s)")
+    telling.add_argument("--report", default="", metavar="DIR", help="where to write (default EXP/report)")
     for name in ("grid", "exp"):
         telling.add_argument(name)
-    for name, last in (("count", ()), ("failed", ()), ("reference", ()), ("run", ("number",))):
+    for name, last in (("count", ()), ("failed", ()), ("share", ("stage",)), ("run", ("number",))):
         one = commands.add_parser(name, allow_abbrev=False)
         for argument in ("exp", *last):
             one.add_argument(argument)
@@ -61,8 +66,10 @@ def main() -> None:
     elif options.command == "failed":
         folders = [Path(one["folder"]) for one in read_runs(options.exp)["runs"]]
         print(*[folder.name for folder in folders if (folder / FAILED).exists()])
-    elif options.command == "reference":
-        print(*read_runs(options.exp)["reference"], sep="\n")
+    elif options.command == "share":
+        runs = read_runs(options.exp)
+        words = [*from_anywhere(runs["reference"]), "--stop-stage", options.stage]
+        sys.exit(subprocess.run(words, stdin=subprocess.DEVNULL, cwd=runs["from"]).returncode)
     elif options.command == "table":
         table(options)
     else:
@@ -80,9 +87,10 @@ def plan(options: Any) -> None:
     runs, states = [], []
     for system, seed in grid.runs():
         folder = folder_of(options.exp, system, seed)
-        words = [options.recipe, "--config", system.config, "--exp", str(folder), "--seed", str(seed)]
-        words += [*system.overrides, *others]
-        made_from = {"command": words, "config": file_digest(system.config)}
+        made_from = {
+            "command": command_of(options, system, seed, others),
+            "config": file_digest(system.config),
+        }
         progress = progress_of(folder, configs[system.name], made_from)
         states.append((folder.name, progress))
         if not progress.done:
@@ -91,11 +99,28 @@ def plan(options: Any) -> None:
     if options.only_status:
         return
     reference = next(system for system in grid.systems if system.name == grid.reference)
-    first = folder_of(options.exp, reference, grid.seeds[0])
-    shared = [options.recipe, "--config", reference.config, "--exp", str(first), *reference.overrides, *others]
+    shared = command_of(options, reference, grid.seeds[0], others)
     Path(options.exp).mkdir(parents=True, exist_ok=True)
-    content = {"grid": options.grid, "reference": shared, "runs": runs, "overrides": overrides}
-    write_json(Path(options.exp) / "runs.json", content | {"systems": [asdict(system) for system in grid.systems]})
+    content = {"from": str(Path(options.standing).resolve()), "reference": shared, "runs": runs}
+    write_json(Path(options.exp) / "runs.json", content)
+
+
+def command_of(options: Any, system: System, seed: int, others: Sequence[str]) -> list[str]:
+    """The recipe with the options of a run."""
+    exp = ["--exp", str(folder_of(options.exp, system, seed))]
+    if options.models:
+        return [options.recipe, *exp, "--model", str(folder_of(options.models, system, seed)), *others]
+    return [options.recipe, *exp, "--config", system.config, "--seed", str(seed), *system.overrides, *others]
+
+
+def from_anywhere(command: Sequence[str]) -> list[str]:
+    """What command_of gave, with whole paths in place of those that it put there."""
+    recipe, name, exp, kind, system, *rest = command
+    return [whole(recipe), name, whole(exp), kind, whole(system), *rest]
+
+
+def whole(path: str) -> str:
+    return str(Path.cwd() / path)
 
 
 def say(states: list[tuple[str, Progress]], at_once: int) -> None:
@@ -118,7 +143,8 @@ def read_runs(exp: str) -> dict[str, Any]:
 
 def run(exp: str, number: str) -> None:
     """One run; how it ended is in its folder."""
-    runs = read_runs(exp)["runs"]
+    content = read_runs(exp)
+    runs = content["runs"]
     if not number.isdigit() or not 1 <= int(number) <= len(runs):
         raise InputError(f"{exp}/runs.json: has no run {number}; there are {len(runs)}")
     one = runs[int(number) - 1]
@@ -127,7 +153,7 @@ def run(exp: str, number: str) -> None:
     failed, done = folder / FAILED, folder / DONE
     failed.unlink(missing_ok=True)
     print(*one["command"], flush=True)
-    status = subprocess.run(one["command"], stdin=subprocess.DEVNULL).returncode
+    status = subprocess.run(from_anywhere(one["command"]), stdin=subprocess.DEVNULL, cwd=content["from"]).returncode
     if status:
         write_json(failed, {"status": status, "number": int(number)})
         print(f"grid: {folder}: failed with status {status}; the other runs go on", file=sys.stderr)
@@ -141,7 +167,10 @@ def table(options: Any) -> None:
     if num_draws < 2:
         raise InputError(f"--draws: {num_draws} is out of range; allowed: 2 or more")
     comparison = compare_grid(grid, options.exp, num_draws)
-    write_comparison(Path(options.exp) / "report", comparison)
+    folder = Path(options.exp) / "report"
+    write_comparison(folder, comparison)
+    with whole_file(folder / "index.html") as file:
+        file.write(comparison_page(comparison))
     print(comparison.markdown(), end="")
 
 

@@ -7,13 +7,18 @@ differ: [loss, curriculum]            # sections or keys in which systems may di
 systems:
   am: {loss.name: am_softmax}         # keys of the config; `config` among them for another file
   dam: {loss.name: dam_softmax}
+  "{loss}_m{margin}":                 # with `each`: a system for every choice of values, which stand for the braces
+    each: {loss: [am, aam], margin: [0.1, 0.2]}
+    loss.name: "{loss}_softmax"
+    loss.margin: "{margin}"
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,6 +77,8 @@ def read_grid(path: str | os.PathLike[str]) -> Grid:
     differ = content.get("differ", [])
     if not isinstance(differ, list) or not all(isinstance(key, str) for key in differ):
         raise InputError(f"{path}: differ: {differ!r} must be a list of sections or keys, such as [loss, curriculum]")
+    if any(key.partition(".")[0] == "features" for key in differ):
+        raise InputError(f"{path}: differ: features are shared by all runs; a grid for each kind, with its own --data")
     systems = read_systems(path, content)
     names = [system.name for system in systems]
     reference = content.get("reference", names[0])
@@ -86,20 +93,45 @@ def read_systems(path: str | os.PathLike[str], content: Mapping[str, Any]) -> li
     if not isinstance(sections, Mapping) or not sections:
         raise InputError(f"{path}: systems: must hold a name and its keys for each system")
     systems = []
-    for name, keys in sections.items():
-        if not NAME.fullmatch(str(name)):
+    for name, keys in (one for section in sections.items() for one in each_choice(path, *section)):
+        if not NAME.fullmatch(name):
             raise InputError(f"{path}: systems: {name!r} must be of letters, digits and . _ + = -: it names a folder")
-        if not isinstance(keys or {}, Mapping):
-            raise InputError(f"{path}: systems.{name}: {keys!r} must hold keys and values, such as loss.margin: 0.2")
-        keys = dict(keys or {})
+        if name in (system.name for system in systems):
+            raise InputError(f"{path}: systems: two are named {name!r}; each choice of values needs a name of its own")
         config = keys.pop("config", content.get("config"))
         if not isinstance(config, str):
             raise InputError(f"{path}: systems.{name}: has no config, and neither has the grid")
         if "seed" in keys:
             raise InputError(f"{path}: systems.{name}: seed: is the same list for all systems; it stands under seeds")
         overrides = [word for key, value in keys.items() for word in (f"--{key}", in_yaml(value))]
-        systems.append(System(str(name), config, tuple(overrides)))
+        systems.append(System(name, config, tuple(overrides)))
     return systems
+
+
+def each_choice(path: str | os.PathLike[str], name: Any, keys: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(name, keys) of the systems that a section stands for: one, or with `each` one for every choice of its values."""
+    if not isinstance(keys or {}, Mapping):
+        raise InputError(f"{path}: systems.{name}: {keys!r} must hold keys and values, such as loss.margin: 0.2")
+    keys = dict(keys or {})
+    lists = keys.pop("each", {})
+    if not isinstance(lists, Mapping) or not all(isinstance(values, list) and values for values in lists.values()):
+        raise InputError(
+            f"{path}: systems.{name}.each: {lists!r} must hold lists of values, such as margin: [0.1, 0.2]"
+        )
+    for values in itertools.product(*lists.values()):
+        chosen = dict(zip(lists, values, strict=True))
+        try:
+            yield str(name).format_map(chosen), {key: filled(value, chosen) for key, value in keys.items()}
+        except (KeyError, IndexError, ValueError) as error:
+            raise InputError(f"{path}: systems.{name}: nothing in `each` stands for {error} in braces") from None
+
+
+def filled(value: Any, chosen: Mapping[str, Any]) -> Any:
+    """Text with the chosen values in place of {name}; what is text with nothing else, as YAML reads it."""
+    if not isinstance(value, str) or not chosen:
+        return value
+    text = value.format_map(chosen)
+    return text if text == value else yaml.safe_load(text)
 
 
 def in_yaml(value: Any) -> str:

@@ -24,7 +24,7 @@ from spk.metrics.error_rates import error_rates
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPARE = str(ROOT / "egs/mini/compare.sh")
-GRIDS = ROOT / "egs/mini/conf/grids"
+GRIDS = sorted((ROOT / "egs").glob("*/conf/grids/*.yaml"))
 GRID = {
     "config": "conf/objectives.yaml",
     "seeds": [1, 2],
@@ -128,13 +128,14 @@ def test_unequal_conditions_are_refused_before_anything_is_made(folder):
 
 
 def test_the_grid_of_objectives_has_all_of_them():
-    systems = yaml.safe_load((GRIDS / "objectives.yaml").read_text())["systems"]
+    systems = yaml.safe_load((ROOT / "egs/mini/conf/grids/objectives.yaml").read_text())["systems"]
     assert sorted(system["loss.name"] for system in systems.values()) == sorted(set(LOSSES) - {"sum"})
 
 
-@pytest.mark.parametrize("grid", sorted(GRIDS.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("grid", GRIDS, ids=lambda path: f"{path.parents[2].name}-{path.stem}")
 def test_the_systems_of_each_grid_are_trained_under_equal_conditions(grid, tmp_path):
-    words = [COMPARE, f"--grid={grid}", f"--exp={tmp_path / 'exp'}", "--only-status=true", "--", "--corpus=none"]
+    compare = str(grid.parents[2] / "compare.sh")
+    words = [compare, f"--grid={grid}", f"--exp={tmp_path / 'exp'}", "--only-status=true", "--", "--corpus=none"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "0 of " in done.stderr and not (tmp_path / "exp").exists()

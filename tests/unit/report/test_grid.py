@@ -47,10 +47,34 @@ def test_a_grid_gives_every_system_with_every_seed(grid_of, tmp_path):
     assert len({folder_of(tmp_path, *run) for run in grid.runs()}) == 4
 
 
+def test_each_stands_for_a_system_of_every_choice_of_values(grid_of):
+    grid = grid_of(
+        reference="am_m0.1_s15",
+        systems={
+            "plain": {"loss.name": "nsl"},
+            "{loss}_m{margin}_s{scale}": {
+                "each": {"loss": ["am", "dam"], "margin": [0.1, 0.3], "scale": [15]},
+                "loss.name": "{loss}_softmax",
+                "loss.margin": "{margin}",
+                "loss.scale": "{scale}",
+            },
+        },
+    )
+    names = [system.name for system in grid.systems]
+    assert names == ["plain", "am_m0.1_s15", "am_m0.3_s15", "dam_m0.1_s15", "dam_m0.3_s15"]
+    configs = check_conditions(grid)
+    assert (configs["dam_m0.3_s15"].loss["margin"], configs["dam_m0.3_s15"].loss["scale"]) == (0.3, 15)
+    assert configs["am_m0.1_s15"].loss["name"] == "am_softmax"
+
+
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
         ({"seeds": []}, "seeds"),
+        ({"differ": ["loss", "features.name"]}, "shared by all runs"),
+        ({"systems": {"a": {"each": {"m": 0.1}}}}, "must hold lists"),
+        ({"systems": {"a": {"each": {"m": [0.1, 0.2]}, "loss.margin": "{m}"}}}, "two are named 'a'"),
+        ({"systems": {"a{m}": {"each": {"m": [0.1]}, "loss.margin": "{x}"}}}, "stands for 'x'"),
         ({"seeds": [1, 1]}, "twice"),
         ({"seeds": ["x"]}, "seeds"),
         ({"reference": "aam"}, "no system is named 'aam'"),
