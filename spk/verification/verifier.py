@@ -16,6 +16,7 @@ from torch import Tensor
 from spk.backend import BACKENDS
 from spk.backend.calibration import Calibration, read_calibration
 from spk.backend.lda import LinearTransform, read_transform
+from spk.backend.length import unit_length
 from spk.backend.plda_scoring import read_plda_backend
 from spk.backend.registry import Backend
 from spk.data.files import file_digest
@@ -38,19 +39,13 @@ class Verdict:
     """What is said of two recordings, or of a speaker and a recording.
 
     `llr`: natural-log likelihood ratio that one speaker spoke both; None where the score is not calibrated.
-    `threshold`: of the score or, where there is one, of the llr; None where nobody can say.
+    `same_speaker`: the decision, by a threshold of llr or score; both None where nobody can say.
     """
 
     score: float
     llr: float | None = None
     threshold: float | None = None
-
-    @property
-    def same_speaker(self) -> bool | None:
-        """None: there is no decision."""
-        if self.threshold is None:
-            return None
-        return (self.score if self.llr is None else self.llr) >= self.threshold
+    same_speaker: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -70,10 +65,13 @@ class Decision:
             raise InputError(f"--threshold: {self.threshold} is no number that a score can be compared with")
 
     def of(self, score: float, calibration: Calibration | None) -> Verdict:
-        if calibration is None or self.threshold is not None:
-            llr = None if calibration is None else float(calibration(np.array([[score]]))[0])
-            return Verdict(score, llr, self.threshold)
-        return Verdict(score, float(calibration(np.array([[score]]))[0]), bayes_threshold(self.p_target))
+        llr = None if calibration is None else float(calibration(np.array([[score]]))[0])
+        if self.threshold is not None:
+            return Verdict(score, llr, self.threshold, score >= self.threshold)
+        if llr is None:
+            return Verdict(score)
+        threshold = bayes_threshold(self.p_target)
+        return Verdict(score, llr, threshold, llr >= threshold)
 
 
 class Verifier:
@@ -154,6 +152,15 @@ class Verifier:
         if group:
             yield group
 
+    def one_embedding(self, crops: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What steps/extract_embeddings writes of a recording: [D], or [K, D] with K crops.
+
+        Of a long recording the mean of its parts' embeddings, each made of length 1.
+        """
+        if self.embedder.evaluation.crops:
+            return crops
+        return crops[0] if len(crops) == 1 else unit_length(crops).mean(axis=0)
+
     def represent(self, recordings: Sequence[NDArray[np.float32]]) -> NDArray[np.floating]:
         """Crop embeddings [K, D] of one speaker's recordings -> what the back-end keeps of that speaker, [...].
 
@@ -174,7 +181,7 @@ class Verifier:
         test: NDArray[np.floating],
         num_recordings: Sequence[int] | NDArray[np.int64],
     ) -> NDArray[np.floating]:
-        """[S] of speakers [S, ...], each of so many recordings [S], against one recording [...]; all are represented."""
+        """[S] of speakers [S, ...], each of so many recordings [S], against one recording [...], all represented."""
         counts = np.asarray(num_recordings, dtype=np.int64)
         rows = np.arange(len(speakers))
         scores = self.backend.score(speakers, test[None], rows, np.zeros_like(rows), counts)
