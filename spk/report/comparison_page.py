@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from spk.metrics.error_rates import error_rates
-from spk.report.comparison import EXPLANATION, HEADINGS, NUM_TEXT_COLUMNS, Comparison, Row
+from spk.report.comparison import EXPLANATION, HEADINGS, Comparison, Row
 from spk.report.figures import DET_MARKS, DetCurve, det_figure, histogram_figure
-from spk.report.html import bullets, figure, figures, folded, page, paragraph, subheading, table
+from spk.report.html import bullets, figure, figures, folded, page, paragraph, table
 from spk.report.results import ScoreFile
 from spk.report.run_figures import training_section
 from spk.report.sensitivity import sensitivity_figure, variations
@@ -21,7 +21,9 @@ VERDICTS = (
     f"▼ better and ▲ worse: the EER differs from the reference's with p < {LEVEL:g} after Holm's correction; ≈: the "
     "trials and seeds at hand show no difference, which does not mean that there is none."
 )
-OF_THE_GROUP = ("Test set", "Back-end")  # columns that a table of one group does without
+AGAINST = "Against the reference"
+# Columns that the table of a group does without, and one that comes last: it says little where there is little width.
+ELSEWHERE = ("Test set", "Back-end", "Seeds")
 
 
 def comparison_page(comparison: Comparison) -> str:
@@ -56,20 +58,16 @@ def verdict(row: Row, reference: str) -> str:
     if p is None or difference is None:
         return "not known"
     if p >= LEVEL:
-        return "≈ no difference shown"
+        return "≈ no difference"
     return "▼ better" if difference < 0 else "▲ worse"
 
 
 def group_section(comparison: Comparison, test_set: str, backend: str, rows: Sequence[Row]) -> str:
-    reference = comparison.grid.reference
-    shown = [place for place, heading in enumerate(HEADINGS) if heading not in OF_THE_GROUP]
-    headings = ["System", "Against the reference", *[HEADINGS[place] for place in shown[1:]]]
-    cells = []
-    for row in rows:
-        texts = row.cells()
-        cells.append([row.system, verdict(row, reference), *[texts[place] for place in shown[1:]]])
-    num_text_columns = NUM_TEXT_COLUMNS + 1 - len(OF_THE_GROUP)
-    content = table(f"Systems on {test_set}, back-end {backend}", headings, cells, num_text_columns)
+    headings = ["System", AGAINST, *(heading for heading in HEADINGS[1:] if heading not in ELSEWHERE), "Seeds"]
+    known = [dict(zip(HEADINGS, row.cells(), strict=True)) for row in rows]
+    known = [cells | {AGAINST: verdict(row, comparison.grid.reference)} for cells, row in zip(known, rows, strict=True)]
+    cells = [[own[heading] for heading in headings] for own in known]
+    content = table(f"Systems on {test_set}, back-end {backend}", headings, cells, num_text_columns=2)
     curves, panels = [], []
     for number, row in enumerate(rows):
         scores, targets, nontargets = comparison.scores[test_set, backend].get(row.system, []), [], []
@@ -98,11 +96,12 @@ def several(scores: Sequence[ScoreFile]) -> str:
 
 def sensitivity_section(comparison: Comparison, groups: Mapping[tuple[str, str], Sequence[Row]]) -> str:
     found = variations(comparison.configs)
-    content, drawn_keys = "", set()
-    for (test_set, backend), rows in groups.items():
-        results = {row.system: row.result for row in rows if row.result is not None}
-        drawn = []
-        for variation in found:
+    if not found:
+        return paragraph("No two systems differ in one number of the config alone: there is nothing to draw.", "note")
+    drawn, drawn_keys = [], set()
+    for variation in found:
+        for (test_set, backend), rows in groups.items():
+            results = {row.system: row.result for row in rows if row.result is not None}
             drawing = sensitivity_figure(variation, results)
             if drawing is not None:
                 drawn_keys.add(variation.key)
@@ -111,10 +110,7 @@ def sensitivity_section(comparison: Comparison, groups: Mapping[tuple[str, str],
                     "95 % interval, and each seed as a circle."
                 )
                 drawn.append(figure(in_svg(drawing), caption))
-        if drawn:
-            content += subheading(f"{test_set}, {backend}") + figures(drawn)
-    if not found:
-        return paragraph("No two systems differ in one number of the config alone: there is nothing to draw.", "note")
+    content = figures(drawn) if drawn else ""
     if missing := [variation.key for variation in found if variation.key not in drawn_keys]:
         content += paragraph(f"Too few systems have scores to draw {', '.join(missing)}.", "note")
     return content

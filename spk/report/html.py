@@ -10,7 +10,7 @@ from spk.report.palette import css_colors
 
 STYLE = """
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
-body { margin: 0 auto; padding: 0 1rem 3rem; max-width: 76rem; background: var(--paper); color: var(--ink); }
+body { margin: 0 auto; padding: 0 1rem 3rem; max-width: 90rem; background: var(--paper); color: var(--ink); }
 h1, h2, h3, p, li { overflow-wrap: anywhere; }
 h2 { margin-top: 2.5rem; padding-top: .5rem; border-top: 1px solid var(--rule); }
 p, li, figcaption { max-width: 46rem; }
@@ -18,9 +18,9 @@ a { color: var(--link); }
 nav ul { columns: 18rem; padding-left: 1.2rem; }
 .wide { overflow-x: auto; }
 .wide:focus-visible, a:focus-visible, summary:focus-visible { outline: 2px solid var(--link); }
-table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; white-space: nowrap; }
+table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; white-space: nowrap; }
 caption { text-align: left; padding-bottom: .3rem; }
-th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--rule); text-align: left; }
+th, td { padding: .25rem .5rem; border-bottom: 1px solid var(--rule); text-align: left; }
 th { font-weight: 600; }
 thead th { white-space: normal; vertical-align: bottom; }
 .number { text-align: right; }

@@ -15,7 +15,7 @@ WIDTH = 4.8  # inches; of a page as wide as a phone, texts of FONT_SIZE are as l
 FONT_SIZE = 10
 STYLE = {
     "font.size": FONT_SIZE,
-    "legend.fontsize": "small",
+    "legend.fontsize": 9,
     "axes.titlesize": "medium",
     "axes.spines.top": False,
     "axes.spines.right": False,
