@@ -108,8 +108,10 @@ def trained_systems(found: Mapping[str, Sequence[ScoreFile]], model: str) -> dic
 
 def losses_of(trained: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
     """{system: the loss of its config}."""
-    paths = {system: folder / CONFIG for system, folder in trained.items()}
-    return {system: read_yaml(path)["loss"] for system, path in paths.items() if path.is_file()}
+    from spk.losses import LOSSES
+
+    paths = {system: path for system, folder in trained.items() if (path := folder / CONFIG).is_file()}
+    return {system: LOSSES.check(f"{path}: loss", read_yaml(path).get("loss")) for system, path in paths.items()}
 
 
 def figure_paths(folder: Path, test_set: str) -> list[Path]:

@@ -24,8 +24,9 @@ def training_section(folders: Mapping[str, Sequence[Path]], losses: Mapping[str,
     content = subheading("Learning curves")
     if curves:
         caption = (
-            "Loss of the training crops and EER of the held-out training speakers, by the step. Thick: the mean over "
-            "seeds; thin: each seed. Losses of different objectives have different units."
+            "Loss of the training crops and EER of the held-out training speakers, by the step."
+            + (" Thick: the mean over seeds; thin: each seed." if max(map(len, curves.values())) > 1 else "")
+            + (" Losses of different objectives have different units." if len(curves) > 1 else "")
         )
         content += figures([figure(in_svg(learning_figure(curves)), caption)])
     if without:

@@ -43,6 +43,7 @@ def system_page(
 def test_set_section(test_set: str, rows: Sequence[Mapping[str, Any]], score_files: Sequence[ScoreFile]) -> str:
     columns = results_cells(rows)
     del columns["Test set"]  # the heading says it
+    columns |= {heading: columns.pop(heading) for heading in ("Targets", "Non-targets")}  # last: they say least
     content = table(
         f"Results on {test_set}", list(columns), list(zip(*columns.values(), strict=True)), NUM_TEXT_COLUMNS - 1
     )

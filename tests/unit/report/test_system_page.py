@@ -52,3 +52,7 @@ def test_the_page_says_what_the_score_files_say_until_these_change(folder):
     done = report(folder)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert f"{log}:2: is no row of a training's log" in done.stderr.splitlines()[-1]
+
+    (log.parent / "config.yaml").write_text("loss: 3\n")
+    done = report(folder)
+    assert done.returncode == 1 and f"{log.parent}/config.yaml: loss: needs a name" in done.stderr.splitlines()[-1]
