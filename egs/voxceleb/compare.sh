@@ -2,6 +2,7 @@
 # Usage: compare.sh --grid FILE [options] -- --archives DIR [options of run.sh]
 # Train and test all systems of a grid with all its seeds, on the same speech, and compare them in one table.
 #   --grid FILE       the systems: conf/grids/{table2,table3,objectives,am_dam}.yaml, or one of yours (spk/report/grid.py)
+#   --systems NAME,...  these alone, and the reference
 #   --exp DIR         has a folder for each run, and the table in DIR/report (default exp/<name of the grid>)
 #   --report DIR      the table here, when several grids share runs (default <exp>/report)
 #   --cmd CMD         who runs the runs (default: run, on this machine; "slurm --gpu 1", say)
@@ -10,11 +11,11 @@
 #   --only-status BOOL  true: say how far each run is and about how long the rest takes (default false)
 # What follows `--` goes to run.sh for each of them. Run again, it carries on.
 set -euo pipefail
-grid="" exp="" report="" from=$PWD cmd=run nj=1 draws=1000 only_status=false
+grid="" systems="" exp="" report="" from=$PWD cmd=run nj=1 draws=1000 only_status=false
 . "$(dirname "$0")/path.sh"
 . parse_options.sh
 if [ -z "$grid" ]; then usage_error "it needs --grid FILE, such as --grid conf/grids/am_dam.yaml"; fi
 . enter_recipe.sh exp report grid
 exp=${exp:-exp/$(basename "$grid" .yaml)}
-compare --cmd "$cmd" --nj "$nj" --draws "$draws" --only-status "$only_status" --from "$from" --report "$report" --shared-stage 3 \
+compare --cmd "$cmd" --nj "$nj" --draws "$draws" --only-status "$only_status" --systems "$systems" --from "$from" --report "$report" --shared-stage 3 \
   -- "$grid" "$exp" ./run.sh "$@"

@@ -31,27 +31,27 @@ from spk.data.files import file_digest, whole_file, write_json
 from spk.errors import InputError
 from spk.report.comparison import compare_grid, write_comparison
 from spk.report.comparison_page import comparison_page
-from spk.report.grid import System, check_conditions, folder_of, read_grid
+from spk.report.grid import Grid, System, check_conditions, folder_of, read_grid
 from spk.report.progress import DONE, FAILED, Progress, progress_of, seconds_left, time_text
 
 
 @command
 def main() -> None:
     parser = argument_parser("grid", __doc__)
-    commands = parser.add_subparsers(
-        dest="command", required=True, metavar="plan, count, reference, run, failed or table"
-    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="plan, count, share, run, failed or table")
     planning = commands.add_parser("plan", allow_abbrev=False)
     planning.add_argument("--only-status", action="store_true", help="write nothing")
     planning.add_argument("--at-once", type=int, default=1, help="runs at a time, for the estimate")
     planning.add_argument("--from", dest="standing", default=".", metavar="DIR", help="where the user stands")
     planning.add_argument("--models", default="", metavar="DIR", help="the folder of another comparison of this grid")
+    planning.add_argument("--systems", default="", metavar="NAME,...", help="these alone, and the reference")
     for name in ("grid", "exp", "recipe"):
         planning.add_argument(name)
     planning.add_argument("options", nargs="...", help="of the recipe, the same for all runs")
     telling = commands.add_parser("table", allow_abbrev=False)
     telling.add_argument("--draws", default="1000", help="of speakers (default %(default)s)")
     telling.add_argument("--report", default="", metavar="DIR", help="where to write (default EXP/report)")
+    telling.add_argument("--systems", default="", metavar="NAME,...", help="these alone, and the reference")
     for name in ("grid", "exp"):
         telling.add_argument(name)
     for name, last in (("count", ()), ("failed", ()), ("share", ("stage",)), ("run", ("number",))):
@@ -76,8 +76,14 @@ def main() -> None:
         run(options.exp, options.number)
 
 
-def plan(options: Any) -> None:
+def chosen_grid(options: Any) -> Grid:
+    """With the systems that are asked for."""
     grid = read_grid(options.grid)
+    return grid.of(options.systems.split(",")) if options.systems else grid
+
+
+def plan(options: Any) -> None:
+    grid = chosen_grid(options)
     others = [part for word in options.options for part in (word.split("=", 1) if word.startswith("--") else [word])]
     for option in ("--config", "--exp", "--seed"):
         if option in others:
@@ -162,7 +168,7 @@ def run(exp: str, number: str) -> None:
 
 
 def table(options: Any) -> None:
-    grid = read_grid(options.grid)
+    grid = chosen_grid(options)
     num_draws = whole_number("--draws", options.draws)
     if num_draws < 2:
         raise InputError(f"--draws: {num_draws} is out of range; allowed: 2 or more")

@@ -15,10 +15,11 @@ systems:
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,14 @@ class Grid:
     reference: str
     differ: tuple[str, ...]
     systems: tuple[System, ...]
+
+    def of(self, names: Sequence[str]) -> Grid:
+        """With these systems and the reference alone. Raises: InputError for a name that it does not have."""
+        known = [system.name for system in self.systems]
+        if unknown := [name for name in names if name not in known]:
+            raise InputError(f"{self.path}: no system is named {unknown[0]!r}; there are {', '.join(known)}")
+        chosen = [system for system in self.systems if system.name in (*names, self.reference)]
+        return dataclasses.replace(self, systems=tuple(chosen))
 
     def runs(self) -> list[tuple[System, int]]:
         """All pairs of a system and a seed, a seed of all systems before the next: a table is there early."""
@@ -104,8 +113,16 @@ def read_systems(path: str | os.PathLike[str], content: Mapping[str, Any]) -> li
         if "seed" in keys:
             raise InputError(f"{path}: systems.{name}: seed: is the same list for all systems; it stands under seeds")
         overrides = [word for key, value in keys.items() for word in (f"--{key}", in_yaml(value))]
-        systems.append(System(name, config, tuple(overrides)))
+        systems.append(System(name, found_from(path, config), tuple(overrides)))
     return systems
+
+
+def found_from(path: str | os.PathLike[str], config: str) -> str:
+    """The config file, which in a recipe's conf/grids/ is meant from the recipe's folder, wherever the grid is used."""
+    if Path(config).exists():
+        return config
+    recipe = Path(path).resolve().parent.parent.parent
+    return str(recipe / config) if (recipe / config).exists() else config
 
 
 def each_choice(path: str | os.PathLike[str], name: Any, keys: Any) -> Iterator[tuple[str, dict[str, Any]]]:

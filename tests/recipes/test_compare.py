@@ -139,3 +139,11 @@ def test_the_systems_of_each_grid_are_trained_under_equal_conditions(grid, tmp_p
     done = subprocess.run(words, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "0 of " in done.stderr and not (tmp_path / "exp").exists()
+
+
+def test_sitw_tests_what_voxceleb_has_trained(tmp_path):
+    words = [ROOT / "egs/sitw/compare.sh", "--grid=../voxceleb/conf/grids/am_dam.yaml", f"--models={tmp_path / 'models'}"]
+    words += [f"--exp={tmp_path / 'exp'}", "--only-status=true", "--", "--sitw=none"]
+    done = subprocess.run([*map(str, words)], cwd=ROOT / "egs/sitw", capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "0 of 10 runs are done" in done.stderr

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
 import re
-import shlex
-import subprocess
 from collections import Counter
 from pathlib import Path
 
@@ -19,6 +16,7 @@ from spk.errors import InputError
 from spk.feats import FRONT_ENDS
 from spk.losses import LOSSES
 from spk.nets import NETWORKS
+from spk.report.grid import read_grid
 
 ROOT = Path(__file__).resolve().parents[2]
 CONF = ROOT / "egs" / "voxceleb" / "conf"
@@ -252,34 +250,7 @@ def test_the_documentation_has_every_loss_with_its_options_batches_and_a_valid_c
                     assert least <= count <= most, name
 
 
-def commands_of(block: str, folder: Path) -> list[list[str]]:
-    """The command lines of run.sh that a block of shell comes to, each with the config and the overrides."""
-    (folder / "run.sh").write_text('#!/usr/bin/env bash\nprintf "%q " "$@"\necho\n')
-    (folder / "run.sh").chmod(0o755)
-    done = subprocess.run(
-        ["bash", "-euc", block],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "LC_ALL": "C"},
-    )
-    return [shlex.split(line) for line in done.stdout.splitlines()]
-
-
-def test_the_grids_come_to_the_rows_of_the_tables_and_every_command_is_a_valid_system(tmp_path):
-    blocks = re.findall(r"```bash\n(.*?)```", (ROOT / "docs" / "grids.md").read_text(), flags=re.DOTALL)
-    counts = []
-    for block in blocks[1:]:  # the first one is what the others call
-        counts.append(Counter())
-        for command in commands_of(blocks[0] + block, tmp_path):
-            options = dict(zip(command[::2], command[1::2], strict=True))
-            del options["--train-data"], options["--test-data"]
-            config = options.pop("--config")
-            system = load_system(ROOT / "egs" / "voxceleb" / config, [x for pair in options.items() for x in pair])
-            assert system.network["name"] in METRIC_TABLE_NETWORKS
-            counts[-1][system.loss["name"]] += 1
-    networks, runs = 3, 3
+def test_the_grids_come_to_the_rows_of_the_tables():
     per_network = {
         "softmax": 1,
         "am_softmax": 12,
@@ -289,5 +260,21 @@ def test_the_grids_come_to_the_rows_of_the_tables_and_every_command_is_a_valid_s
         "prototypical": 2,
         "angular_prototypical": 2,
     }
-    assert counts[0] == {name: count * networks * runs for name, count in per_network.items()}
-    assert counts[1] == dict.fromkeys(("am_softmax", "prototypical", "angular_prototypical"), 4 * runs)
+    num_seeds = 3
+    for network in METRIC_TABLE_NETWORKS:
+        assert runs_of_grid(f"table2_{network}", network) == {
+            name: count * num_seeds for name, count in per_network.items()
+        }
+    names = ("am_softmax", "prototypical", "angular_prototypical")
+    assert runs_of_grid("table3", "fast_resnet34") == dict.fromkeys(names, 4 * num_seeds)
+
+
+def runs_of_grid(name: str, network: str) -> Counter[str]:
+    """How many runs there are with each loss; all with this network."""
+    grid = read_grid(CONF / "grids" / f"{name}.yaml")
+    counts: Counter[str] = Counter()
+    for system, seed in grid.runs():
+        config = load_system(CONF.parent / system.config, [*system.overrides, "--seed", str(seed)])
+        assert config.network["name"] == network
+        counts[config.loss["name"]] += 1
+    return counts
