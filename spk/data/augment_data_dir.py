@@ -21,6 +21,7 @@ from spk.data.data_dir import (
     complete_data_dir,
     count_and_name,
     read_table,
+    speakers_to_utterances,
     write_table,
     write_whole,
 )
@@ -139,7 +140,7 @@ def augment_data_dir(source: Path, destination: Path, drawing: Drawing, copies: 
         uniq = read_table(source / "utt2uniq") if (source / "utt2uniq").exists() else {}
         write_table(destination / "utt2uniq", {new: uniq.get(old, old) for new, old in origins.items()})
         written.append("utt2uniq")
-    complete_data_dir(destination, new_utt2spk, written, {})
+    complete_data_dir(destination, speakers_to_utterances(new_utt2spk), written, {})
     if copies.same_names:
         for path in lists_of(source):
             write_whole(destination / path.name, path.read_bytes())

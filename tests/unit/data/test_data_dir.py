@@ -227,17 +227,15 @@ def test_a_part_with_segments_has_the_recordings_of_its_utterances(tmp_path):
     assert list(read_table(path / "split2" / "2" / "wav.scp")) == ["rec2", "rec3"]
 
 
-def test_choices_by_number(data_dir):
-    utt2spk = read_table(data_dir / "utt2spk")
-    utterances = list(utt2spk)
-    assert subset.first(utterances, 3) == ["a-00", "a-01", "a-02"]
-    assert subset.last(utterances, 3) == ["b-11", "b-12", "c-13"]
-    assert subset.spread(utterances, 3) == ["a-00", "a-04", "a-09"]
-    assert subset.spread(utterances, 99) == utterances
-    assert subset.per_speaker(utterances, 2, utt2spk) == ["a-00", "a-05", "b-10", "b-11", "c-13"]
-    chosen = subset.whole_speakers(utterances, 4, utt2spk)
+def test_choices_by_number():
+    assert subset.spread(range(14), 3) == [0, 4, 9]
+    assert subset.spread("abc", 99) == ["a", "b", "c"]
+    speakers = list("aaaaaaaaaabbbc")
+    assert sorted(subset.per_speaker(speakers, 2)) == [0, 5, 10, 11, 13]
+    assert sorted(subset.per_speaker(list("babcb"), 2)) == [0, 1, 2, 3]
+    chosen = [speakers[row] for row in subset.whole_speakers(speakers, 4)]
     assert len(chosen) >= 4
-    assert Counter(utt2spk[utterance] for utterance in chosen).items() <= Counter(utt2spk.values()).items()
+    assert Counter(chosen).items() <= Counter(speakers).items()
 
 
 def test_the_shortest_need_a_length_each(data_dir):
@@ -245,7 +243,13 @@ def test_the_shortest_need_a_length_each(data_dir):
     with pytest.raises(InputError, match=r"utt2num_frames: utterances without a length, 2: a-03 c-13"):
         subset.shortest(utterances, 3, data_dir)
     known = [utterance for utterance in utterances if utterance not in ("a-03", "c-13")]
-    assert subset.shortest(known, 3, data_dir) == ["b-12", "b-11", "b-10"]
+    assert [known[row] for row in subset.shortest(known, 3, data_dir)] == ["b-12", "b-11", "b-10"]
+
+
+def test_subsets_by_list_take_a_list_in_any_order(tmp_path):
+    (tmp_path / "list").write_text("c-1 x\n\na-1\nz\nc-1\ny\n")
+    assert subset.listed(["a-1", "b-1", "c-1"], tmp_path / "list") == ([0, 2], ["y", "z"])
+    assert subset.of_listed(["z", "a-1", "z", "b"], tmp_path / "list") == ([0, 1, 2], ["c-1", "y"])
 
 
 @pytest.mark.parametrize(
@@ -319,15 +323,16 @@ def test_whatever_is_broken_a_fixed_directory_is_valid(tmp_path_factory, random,
     after = content(path)
     assert fix_data_dir(path).changed == []
     assert content(path) == after
-    assert fixed.utt2spk == read_table(path / "utt2spk")
-    assert fixed.utt2spk.items() <= {**utterances, "z-9": "1"}.items()
+    utt2spk = dict(zip(fixed.utterances, fixed.speakers, strict=True))
+    assert utt2spk == read_table(path / "utt2spk")
+    assert utt2spk.items() <= {**utterances, "z-9": "1"}.items()
 
 
 def test_ids_that_are_not_utf8_are_fixed_too(tmp_path):
     ids = [b"a-\xef\xbf\xae", b"a-\xe9", b"a-\xf0\x9d\x84\x9e", b"a-x"]
     for name in ("utt2spk", "wav.scp"):
         (tmp_path / name).write_bytes(b"".join(utterance + b" a\n" for utterance in reversed(ids)))
-    assert len(fix_data_dir(tmp_path).utt2spk) == 4
+    assert len(fix_data_dir(tmp_path).utterances) == 4
     assert validate_data_dir(tmp_path, Checks(files_exist=False))[0].lines == []
 
 
