@@ -235,8 +235,8 @@ def write_columns(path: str | os.PathLike[str], keys: Iterable[str], values: Seq
 def blocks_of_lines(rows: Iterable[tuple[str, str]]) -> Iterator[bytes]:
     """The lines of a table with these keys and values, many at a time."""
     rows = iter(rows)
-    while block := "".join(map("%s %s\n".__mod__, itertools.islice(rows, LINES_AT_A_TIME))):
-        yield encode(block)
+    while block := "\n".join(map(" ".join, itertools.islice(rows, LINES_AT_A_TIME))):
+        yield encode(f"{block}\n")
 
 
 def write_whole(path: str | os.PathLike[str], content: bytes) -> None:

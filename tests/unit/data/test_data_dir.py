@@ -130,6 +130,14 @@ def test_values_are_found_whatever_the_order_of_the_table_and_of_what_is_wanted(
     assert values_of(list(table), list(table.values()), wanted) == [table.get(key) for key in wanted]
 
 
+def test_a_large_table_that_lacks_some_keys_and_has_others_is_brought_into_their_order():
+    expected = [f"{number:05d}" for number in range(5_000)]
+    table = {key: f"value of {key}" for key in expected[:1_000] + expected[1_001:3_500] + ["x", "y", "01000-", "0"]}
+    values, strangers = align(sorted(table), [table[key] for key in sorted(table)], expected)
+    assert values == [table.get(key) for key in expected]
+    assert strangers == ["0", "01000-", "x", "y"]
+
+
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=9), st.integers(1, 12))
 def test_speakers_are_cut_into_runs_with_the_smallest_largest_sum(sizes, num_runs):
     def largest(cuts: tuple[int, ...]) -> int:
