@@ -21,14 +21,18 @@ def spread(items: Sequence[Item], count: int) -> list[Item]:
 
 
 def shortest(utterances: list[str], count: int, data_dir: Path) -> list[int]:
-    """By utt2num_frames, else utt2dur; among equals the first. InputError when an utterance has no length."""
+    """By utt2num_frames, else utt2dur; among equals the first. InputError when one has no length, or no number."""
     for name in ("utt2num_frames", "utt2dur"):
         if (data_dir / name).exists():
             lengths, _ = read_aligned(data_dir / name, utterances)
             missing = [utterance for utterance, length in zip(utterances, lengths, strict=True) if length is None]
             if missing:
                 raise InputError(f"{data_dir / name}: utterances without a length, {count_and_name(missing)}")
-            return sorted(range(len(utterances)), key=list(map(float, lengths)).__getitem__)[:count]
+            try:
+                numbers = list(map(float, lengths))
+            except ValueError as error:
+                raise InputError(f"{data_dir / name}: {error} (run utils/fix_data_dir.sh {data_dir})") from None
+            return sorted(range(len(utterances)), key=numbers.__getitem__)[:count]
     raise InputError(f"{data_dir}: neither utt2num_frames nor utt2dur says how long utterances are")
 
 

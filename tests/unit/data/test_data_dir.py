@@ -22,6 +22,7 @@ from spk.data.data_dir import (
     parse_columns,
     read_columns,
     read_table,
+    rows_of,
     speakers_to_utterances,
     values_of,
     write_table,
@@ -111,6 +112,15 @@ def test_spk2utt_turns_utt2spk_round():
 def test_distinct_names_are_sorted_and_each_is_there_once(names):
     assert distinct(names) == sorted(set(names))
     assert distinct(iter(sorted(names))) == sorted(set(names))
+
+
+@given(st.lists(WORD, unique=True), st.lists(WORD, unique=True), st.integers(0, 5))
+def test_rows_of_names_are_where_they_stand(known, others, every):
+    known = sorted(known)
+    wanted = known[:: every + 1] + others
+    rows, unknown = rows_of(known, wanted + wanted[:1])
+    assert rows == [row for row, name in enumerate(known) if name in wanted]
+    assert unknown == sorted(set(others) - set(known))
 
 
 KEYS = st.sampled_from(["a", "a-1", "a-2", "b", "b-1", "c", "d"])
@@ -252,6 +262,9 @@ def test_the_shortest_need_a_length_each(data_dir):
         subset.shortest(utterances, 3, data_dir)
     known = [utterance for utterance in utterances if utterance not in ("a-03", "c-13")]
     assert [known[row] for row in subset.shortest(known, 3, data_dir)] == ["b-12", "b-11", "b-10"]
+    write_table(data_dir / "utt2num_frames", dict.fromkeys(utterances, "many"))
+    with pytest.raises(InputError, match=r"utt2num_frames: could not convert string to float: 'many' \(run utils/fix"):
+        subset.shortest(utterances, 3, data_dir)
 
 
 def test_subsets_by_list_take_a_list_in_any_order(tmp_path):
@@ -377,6 +390,17 @@ def test_sources_that_contradict_each_other_are_refused(tmp_path):
         combine_data(tmp_path / "both", [one, two])
 
 
+def test_tables_are_merged_whatever_the_order_of_sources_and_lines(tmp_path):
+    one = make_data_dir(tmp_path / "one", {"a-2": "a", "c-1": "c"}, utt2augmentation={"c-1": '{"gain": 2}'})
+    two = make_data_dir(tmp_path / "two", {"a-1": "a", "b-1": "b"})
+    (two / "utt2spk").write_text("b-1 b\na-1 a\n")
+    for sources in ([one, two], [two, one]):
+        assert combine_data(tmp_path / "both", sources) == []
+        assert (tmp_path / "both" / "utt2spk").read_text() == "a-1 a\na-2 a\nb-1 b\nc-1 c\n"
+        assert (tmp_path / "both" / "spk2utt").read_text() == "a a-1 a-2\nb b-1\nc c-1\n"
+        assert (tmp_path / "both" / "utt2augmentation").read_text() == 'a-1 {}\na-2 {}\nb-1 {}\nc-1 {"gain": 2}\n'
+
+
 def test_features_of_different_front_ends_are_not_combined(tmp_path):
     one = make_data_dir(tmp_path / "one", {"a-1": "a"}, feats_scp={"a-1": "/a.ark:4"})
     two = make_data_dir(tmp_path / "two", {"b-1": "b"}, feats_scp={"b-1": "/b.ark:4"})
@@ -418,6 +442,19 @@ def test_the_speaker_is_put_before_utterances_that_lack_it(tmp_path):
     copy_data_dir(path, tmp_path / "copy", Renaming(add_speaker_prefix=True))
     assert read_table(tmp_path / "copy" / "utt2spk") == {"id1-2": "id1", "id1-x-1": "id1"}
     assert validate_data_dir(tmp_path / "copy", Checks(files_exist=False))[0].lines == []
+
+
+def test_new_ids_are_sorted_anew_with_their_lines(tmp_path):
+    utterances = {"a": "s", "a-1": "t", "a.1": "s"}  # with -x: a-1-x, a-x, a.1-x
+    path = make_data_dir(tmp_path / "data", utterances, utt2dur={"a": "1", "a.1": "3"})
+    copy_data_dir(path, tmp_path / "copy", Renaming(utt_suffix="-x"))
+    assert content(tmp_path / "copy") == {
+        "utt2spk": "a-1-x t\na-x s\na.1-x s\n",
+        "spk2utt": "s a-x a.1-x\nt a-1-x\n",
+        "wav.scp": "a-1-x /corpus/a-1.wav\na-x /corpus/a.wav\na.1-x /corpus/a.1.wav\n",
+        "utt2dur": "a-x 1\na.1-x 3\n",
+        "utt2uniq": "a-1-x a-1\na-x a\na.1-x a.1\n",
+    }
 
 
 def test_new_ids_that_coincide_are_refused(tmp_path):
