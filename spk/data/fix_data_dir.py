@@ -32,7 +32,7 @@ from spk.data.table_rules import bad_values
 from spk.data.validate_data_dir import POINTERS, missing_files
 from spk.errors import InputError
 
-MOST_PADDING = 4  # times the lines themselves, where shorter ones take the place of the longest
+MOST_PADDING = 4  # of an array in which each line takes the place of the longest: so many times the lines themselves
 
 
 def fix_data_dir(data_dir: Path, drop_missing_files: bool = False) -> Fix:
@@ -155,27 +155,32 @@ def is_content(path: Path, blocks: Iterable[bytes]) -> bool:
 
 def parse_sorted(content: bytes) -> tuple[list[str], list[str]]:
     """As parse_columns, sorted; lines with the same key stay in their order."""
-    columns = parse_columns(content)
-    if strictly_sorted(columns[0]):
-        return columns
-    lines = lines_of(content)
-    width = 1 + max(map(len, lines))
-    if b"\0" not in content and len(lines) * width < MOST_PADDING * len(content):
-        in_order = parse_columns(sort_lines(lines, width))
-        if is_order_of_keys(*in_order):
-            return in_order
-    return sort_columns(*columns)
+    keys, values = parse_columns(content)
+    if strictly_sorted(keys):
+        return keys, values
+    del keys, values
+    keys, values = parse_columns(sort_lines(content))
+    if is_order_of_keys(keys, values):
+        return keys, values
+    return sort_columns(*parse_columns(content))
 
 
-def sort_lines(lines: list[bytes], width: int) -> bytes:
-    """The lines, which are shorter than `width` and hold no zeros, in the order of their bytes.
+def sort_lines(content: bytes) -> bytes:
+    """The lines in the order of their bytes; as they were where they hold zeros or most are much shorter than some.
 
     Side by side in an array they are sorted several times faster than as objects, which are all over the memory.
     """
+    lines = lines_of(content)
+    width = 1 + max(map(len, lines))
+    if b"\0" in content or len(lines) * width > MOST_PADDING * len(content):
+        return content
     array = np.array(lines, f"S{width}")
+    del lines
     array.sort()
     array.view(np.uint8).reshape(-1, width)[:, -1] = ord("\n")
-    return array.tobytes().translate(None, b"\0")
+    padded = array.tobytes()
+    del array
+    return padded.translate(None, b"\0")
 
 
 def is_order_of_keys(keys: list[str], values: list[str]) -> bool:
