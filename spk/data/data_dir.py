@@ -246,8 +246,7 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
 
 def speakers_to_utterances(utt2spk: Mapping[str, str]) -> dict[str, str]:
     """spk2utt, sorted: {speaker: its utterances, sorted, with blanks between}."""
-    utterances = sorted(utt2spk)
-    return group_by_speaker(utterances, map(utt2spk.__getitem__, utterances))
+    return group_by_speaker(*sort_columns(list(utt2spk), list(utt2spk.values())))
 
 
 def group_by_speaker(utterances: Iterable[str], speakers: Iterable[str]) -> dict[str, str]:
