@@ -30,10 +30,10 @@ def main() -> None:
     for note in fixed.notes:
         say(note)
     changed = f"changed: {' '.join(sorted(fixed.changed))} (originals in {options.data / '.backup'})"
-    outcome = f"{options.data}: kept {len(fixed.utt2spk)} of {fixed.num_before} utterances"
+    outcome = f"{options.data}: kept {len(fixed.utterances)} of {fixed.num_before} utterances"
     say(f"{outcome}; {changed if fixed.changed else 'nothing to change'}")
     remaining = Findings(shown_of_each=3)
-    speaker_problems(options.data, list(fixed.utt2spk), list(fixed.utt2spk.values()), remaining)
+    speaker_problems(options.data, fixed.utterances, fixed.speakers, remaining)
     for line in remaining.lines:
         say(f"remains: {line}")
 

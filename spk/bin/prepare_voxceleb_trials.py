@@ -30,7 +30,7 @@ from spk.data.data_dir import (
     check_source,
     first_names,
     read_table,
-    write_parts,
+    write_part,
 )
 from spk.data.stamp import describe_inputs, differences, write_stamp
 from spk.data.trials import Trials, write_trials
@@ -205,13 +205,11 @@ def write_test_set(
     utterances = set[str]().union(*(trials.utterances for trials in trials_of.values()))
     contributing = [source for source, utt2spk in utt2spk_of.items() if not utterances.isdisjoint(utt2spk)]
     if len(contributing) == 1:
-        source = contributing[0]
-        notes = write_parts(source, utt2spk_of[source], [(destination, utterances)])
+        notes = write_part(contributing[0], destination, utterances)
     else:
         with tempfile.TemporaryDirectory() as combined:
             notes = combine_data(Path(combined), contributing)
-            utt2spk = read_table(Path(combined) / "utt2spk")
-            notes += write_parts(Path(combined), utt2spk, [(destination, utterances)])
+            notes += write_part(Path(combined), destination, utterances)
     for note in notes:
         log.info("%s", note)
     for name, trials in trials_of.items():

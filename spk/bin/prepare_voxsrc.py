@@ -19,7 +19,7 @@ import os
 from pathlib import Path
 
 from spk.bin.command import argument_parser, command
-from spk.data.data_dir import complete_data_dir, first_names, write_table
+from spk.data.data_dir import complete_data_dir, first_names, speakers_to_utterances, write_table
 from spk.data.stamp import describe_inputs, differences, write_stamp
 from spk.data.trials import Trials, say_repeated, write_trials
 from spk.data.validate_data_dir import Checks, validate_data_dir
@@ -64,7 +64,7 @@ def main() -> None:
     utt2spk = {file.utterance: file.speaker or file.utterance for file in files}
     write_table(data_dir / "wav.scp", wav)
     write_table(data_dir / "utt2spk", utt2spk)
-    complete_data_dir(data_dir, utt2spk, ["wav.scp", "utt2spk"], {})
+    complete_data_dir(data_dir, speakers_to_utterances(utt2spk), ["wav.scp", "utt2spk"], {})
     write_trials(data_dir / "trials", pairs)
     findings, _ = validate_data_dir(data_dir, Checks(files_exist=False))
     if findings.count:

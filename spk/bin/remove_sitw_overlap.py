@@ -12,7 +12,7 @@ import logging
 
 from spk.bin.command import command
 from spk.bin.sitw_overlap_options import describe, find_overlap, list_speakers, parse_options
-from spk.data.data_dir import check_source, trial_lists, write_parts
+from spk.data.data_dir import check_source, sort_columns, trial_lists, write_parts
 from spk.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -24,10 +24,11 @@ def main() -> None:
     source, destination = options.data_dir, options.new_data_dir
     check_source(source, destination)
     utt2spk, found, overlap = find_overlap(options)
-    kept = [utterance for utterance, speaker in utt2spk.items() if speaker not in found]
+    utterances, speakers = sort_columns(list(utt2spk), list(utt2spk.values()))
+    kept = [row for row, speaker in enumerate(speakers) if speaker not in found]
     if not kept:
         raise InputError(f"{source}: all its speakers are in Speakers in the Wild, too; nobody is left")
-    for line in write_parts(source, utt2spk, [(destination, kept)]):
+    for line in write_parts(source, utterances, speakers, [(destination, kept)]):
         log.info("%s", line)
     for path in trial_lists(source):
         log.info("%s is left out: a list of trials stays with its directory", path)

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from spk.bin.command import argument_parser, command
-from spk.data.data_dir import check_source, count_and_name, read_table, trial_lists, write_parts
-from spk.data.subset_data_dir import by_speaker, first, last, listed, per_speaker, shortest, spread, whole_speakers
+from spk.data.data_dir import at, check_source, count_and_name, read_sorted, trial_lists, write_parts
+from spk.data.subset_data_dir import listed, of_listed, per_speaker, shortest, spread, whole_speakers
 from spk.errors import InputError
 
 
@@ -43,45 +44,43 @@ def main() -> None:
         raise InputError(f"takes {'SOURCE DESTINATION' if list_file else 'SOURCE N DESTINATION'} (see --help)")
     source, destination = Path(options.words[0]), Path(options.words[-1])
     check_source(source, destination)
-    utt2spk = read_table(source / "utt2spk")
-    utterances = sorted(utt2spk)
+    utterances, speakers = read_sorted(source / "utt2spk")
     if list_file:
-        known = set(utt2spk.values()) if options.spk_list else set(utterances)
-        wanted, unknown = listed(known, list_file)
+        chosen, unknown = listed(utterances, list_file) if options.utt_list else of_listed(speakers, list_file)
         if unknown:
             say(f"{list_file}: not in {source / 'utt2spk'}, {count_and_name(unknown)}")
-        chosen = [utt for utt in utterances if (utt2spk[utt] if options.spk_list else utt) in wanted]
         if not chosen:
             raise InputError(f"{list_file}: nothing in it is in {source / 'utt2spk'}")
     else:
-        chosen = choose(options, utterances, utt2spk, source)
-    for line in write_parts(source, utt2spk, [(destination, chosen)]):
+        chosen = sorted(choose(options, utterances, speakers, source))
+    for line in write_parts(source, utterances, speakers, [(destination, chosen)]):
         say(line)
     for path in trial_lists(source):
         say(f"{path} is left out: a list of trials stays with its directory")
-    num_speakers = len(by_speaker(chosen, utt2spk))
+    num_speakers = len(set(at(speakers, chosen)))
     say(f"{destination}: {len(chosen)} of {len(utterances)} utterances, of {num_speakers} speakers")
 
 
-def choose(options: argparse.Namespace, utterances: list[str], utt2spk: dict[str, str], source: Path) -> list[str]:
-    """The utterances by number."""
+def choose(options: argparse.Namespace, utterances: list[str], speakers: list[str], source: Path) -> Sequence[int]:
+    """By number, in any order: rows of the utterances."""
     count = options.words[1]
     if not count.isdecimal() or int(count) < 1:
         raise InputError(f"{count!r} is not a number of utterances (SOURCE N DESTINATION; see --help)")
     count = int(count)
     if options.per_spk:
-        return per_speaker(utterances, count, utt2spk)
+        return per_speaker(speakers, count)
     if count > len(utterances):
         raise InputError(f"{source}: has {len(utterances)} utterances, fewer than the {count} asked for")
+    rows = range(len(utterances))
     if options.first:
-        return first(utterances, count)
+        return rows[:count]
     if options.last:
-        return last(utterances, count)
+        return rows[-count:]
     if options.shortest:
         return shortest(utterances, count, source)
     if options.speakers:
-        return whole_speakers(utterances, count, utt2spk)
-    return spread(utterances, count)
+        return whole_speakers(speakers, count)
+    return spread(rows, count)
 
 
 def say(line: str) -> None:

@@ -7,7 +7,8 @@ import dataclasses
 import json
 import logging
 import sys
-from collections.abc import Collection, Mapping
+from array import array
+from collections.abc import Iterator
 from pathlib import Path
 
 from tqdm import tqdm
@@ -17,15 +18,26 @@ from spk.data.augmentation import Augmentation
 from spk.data.augmentation_plan import Drawing, choose_copies
 from spk.data.data_dir import (
     RECORDING_FILES,
+    align,
+    at,
+    blocks_of_lines,
     check_source,
     complete_data_dir,
     count_and_name,
+    distinct,
+    group_by_speaker,
+    read_aligned,
+    read_columns,
+    read_sorted,
     read_table,
+    strictly_sorted,
+    write_columns,
     write_table,
     write_whole,
 )
 from spk.data.durations import SAMPLE_RATE, at_speed, duration, read_durations
 from spk.data.features import Source, file_state, list_rejected, read_sources, seconds_text
+from spk.data.files import whole_file
 from spk.data.noise_dir import read_lengths
 from spk.data.validate_data_dir import Checks, validate_data_dir
 from spk.errors import InputError
@@ -88,62 +100,7 @@ def augment_data_dir(source: Path, destination: Path, drawing: Drawing, copies: 
     remains, when names would clash, or when `source` is augmented already by more than its speed.
     """
     check_source(source, destination)
-    utt2spk = read_table(source / "utt2spk")
-    if not utt2spk:
-        raise InputError(f"{source / 'utt2spk'}: empty; there is nothing to augment")
-    speed_of = speeds_of_source(source, drawing)
-    durations, reasons = durations_of_utterances(source, utt2spk)
-    list_rejected(destination / "left_out.tsv", [(name, *reason) for name, reason in reasons.items()])
-    if reasons:
-        said = f"{len(reasons)} of {len(utt2spk)} utterances are left out, listed in {destination}/left_out.tsv"
-        log.info("%s; the first is %s: %s", said, min(reasons), reasons[min(reasons)][1])
-    if not durations:
-        raise InputError(f"{source}: no utterance has a known length")
-
-    origins: dict[str, str] = {}
-    new_utt2spk: dict[str, str] = {}
-    new_durations: dict[str, str] = {}
-    plan: dict[str, str] = {}
-    counts: collections.Counter[str] = collections.Counter()
-    total = 0.0
-    chosen = choose_copies(drawing, list(durations), copies.each, copies.number)
-    for kind, utterance in tqdm(chosen, desc="plan", disable=not sys.stderr.isatty()):
-        # Hundredths are enough; whatever measured it, what is drawn is nearly always the same.
-        augmentation = drawing.draw(kind, utterance, round(durations[utterance], 2))
-        seconds = at_speed(durations[utterance], augmentation.speed)
-        if utterance in speed_of:
-            augmentation = dataclasses.replace(augmentation, speed=speed_of[utterance])
-        new_utterance, new_speaker = copies.name(kind, utterance, utt2spk[utterance])
-        if new_utterance in origins:
-            raise InputError(f"{source}: copies of {origins[new_utterance]!r} and {utterance!r} would share one name")
-        origins[new_utterance] = utterance
-        new_utt2spk[new_utterance] = new_speaker
-        new_durations[new_utterance] = seconds_text(seconds)
-        plan[new_utterance] = augmentation.to_json()
-        counts[kind] += 1
-        total += seconds
-    del chosen, durations
-
-    write_table(destination / "utt2spk", new_utt2spk)
-    write_table(destination / "utt2dur", new_durations)
-    write_table(destination / "utt2augmentation", plan)
-    del new_durations, plan
-    written = ["utt2spk", "utt2dur", "utt2augmentation"]
-    written += copy_tables(source, destination, origins, vad=not drawing.speeds)
-    speakers = {new_speaker: utt2spk[origins[utterance]] for utterance, new_speaker in new_utt2spk.items()}
-    if (source / "spk2gender").exists():
-        genders = read_table(source / "spk2gender")
-        write_table(destination / "spk2gender", {new: genders[old] for new, old in speakers.items() if old in genders})
-        written.append("spk2gender")
-    if not copies.same_names:
-        uniq = read_table(source / "utt2uniq") if (source / "utt2uniq").exists() else {}
-        write_table(destination / "utt2uniq", {new: uniq.get(old, old) for new, old in origins.items()})
-        written.append("utt2uniq")
-    complete_data_dir(destination, new_utt2spk, written, {})
-    if copies.same_names:
-        for path in lists_of(source):
-            write_whole(destination / path.name, path.read_bytes())
-    del utt2spk, origins, new_utt2spk, speakers  # the check below reads all of it again
+    counts, seconds = write_copies(source, destination, drawing, copies)
     checks = Checks(
         skip=frozenset(["utt2augmentation"]), files_exist=False, allow_pipes=True
     )  # a million lines of JSON
@@ -151,46 +108,131 @@ def augment_data_dir(source: Path, destination: Path, drawing: Drawing, copies: 
     if findings.count:
         raise InputError(f"{findings.lines[0]} ({findings.count} problems in all)")
     by_kind = ", ".join(f"{count} {kind}" for kind, count in counts.items())
-    log.info("%s: %d utterances (%s), %.3g hours", destination, counts.total(), by_kind, total / 3600)
+    log.info("%s: %d utterances (%s), %.3g hours", destination, counts.total(), by_kind, seconds / 3600)
 
 
-def copy_tables(source: Path, destination: Path, origins: Mapping[str, str], vad: bool) -> list[str]:
-    """Write the audio's tables and those of COPIED_TABLES (`vad`: vad.scp, too); which were written."""
+def write_copies(
+    source: Path, destination: Path, drawing: Drawing, copies: Copies
+) -> tuple[collections.Counter[str], float]:
+    """All that `augment_data_dir` writes; how many copies of each kind there are, and their seconds."""
+    utterances, speakers = read_sorted(source / "utt2spk")
+    if not utterances:
+        raise InputError(f"{source / 'utt2spk'}: empty; there is nothing to augment")
+    speed_of = speeds_of_source(source, drawing)
+    durations, reasons = durations_of_utterances(source, utterances)
+    list_rejected(destination / "left_out.tsv", [(name, *reason) for name, reason in reasons.items()])
+    if reasons:
+        said = f"{len(reasons)} of {len(utterances)} utterances are left out, listed in {destination}/left_out.tsv"
+        log.info("%s; the first is %s: %s", said, min(reasons), reasons[min(reasons)][1])
+        known = [row for row, seconds in enumerate(durations) if seconds is not None]
+        utterances, speakers, durations = (at(column, known) for column in (utterances, speakers, durations))
+    if not durations:
+        raise InputError(f"{source}: no utterance has a known length")
+
+    kinds, rows = choose_copies(drawing, utterances, copies.each, copies.number)
+    counts = collections.Counter(kinds)
+    names, new_speakers = [], []
+    for kind, row in zip(kinds, rows, strict=True):
+        name, new_speaker = copies.name(kind, utterances[row], speakers[row])
+        names.append(name)
+        new_speakers.append(new_speaker)
+    order = sorted(range(len(names)), key=names.__getitem__)
+    if not strictly_sorted(at(names, order)):
+        raise InputError(f"{source}: {first_clash(names, at(utterances, rows))}")
+    names, new_speakers, kinds, rows = (at(column, order) for column in (names, new_speakers, kinds, rows))
+    del order
+
+    seconds = array("d")
+
+    def plan() -> Iterator[tuple[str, str]]:
+        copied = zip(names, kinds, rows, strict=True)
+        for name, kind, row in tqdm(copied, desc="plan", total=len(names), disable=not sys.stderr.isatty()):
+            # Hundredths are enough; whatever measured it, what is drawn is nearly always the same.
+            augmentation = drawing.draw(kind, utterances[row], round(durations[row], 2))
+            seconds.append(at_speed(durations[row], augmentation.speed))
+            if utterances[row] in speed_of:
+                augmentation = dataclasses.replace(augmentation, speed=speed_of[utterances[row]])
+            yield name, augmentation.to_json()
+
+    with whole_file(destination / "utt2augmentation", "wb") as file:
+        file.writelines(blocks_of_lines(plan()))
+    write_columns(destination / "utt2spk", names, new_speakers)
+    write_columns(destination / "utt2dur", names, list(map(seconds_text, seconds)))
+    written = ["utt2augmentation", "utt2spk", "utt2dur"]
+    written += copy_tables(source, destination, utterances, names, rows, vad=not drawing.speeds)
+    if (source / "spk2gender").exists():
+        genders = read_table(source / "spk2gender")
+        origins = dict(zip(new_speakers, at(speakers, rows), strict=True))
+        write_table(destination / "spk2gender", {new: genders[old] for new, old in origins.items() if old in genders})
+        written.append("spk2gender")
+    if not copies.same_names:
+        sources = utterances
+        if (source / "utt2uniq").exists():
+            known = read_aligned(source / "utt2uniq", utterances)[0]
+            sources = [uniq or utterance for uniq, utterance in zip(known, utterances, strict=True)]
+        write_columns(destination / "utt2uniq", names, at(sources, rows))
+        written.append("utt2uniq")
+    complete_data_dir(destination, group_by_speaker(names, new_speakers), written, {})
+    if copies.same_names:
+        for path in lists_of(source):
+            write_whole(destination / path.name, path.read_bytes())
+    return counts, sum(seconds)
+
+
+def first_clash(names: list[str], origins: list[str]) -> str:
+    """What is wrong with the first of the copies whose name an earlier one has; `origins`: what they are copies of."""
+    origin_of: dict[str, str] = {}
+    for name, origin in zip(names, origins, strict=True):
+        if name in origin_of:
+            return f"copies of {origin_of[name]!r} and {origin!r} would share one name"
+        origin_of[name] = origin
+    raise AssertionError("no two names are the same")
+
+
+def copy_tables(
+    source: Path, destination: Path, utterances: list[str], names: list[str], rows: list[int], vad: bool
+) -> list[str]:
+    """Write the audio's tables and those of COPIED_TABLES (`vad`: vad.scp, too); which were written.
+
+    names[i] is a copy of utterances[rows[i]]; both are sorted.
+    """
     written: list[str] = []
-    if (source / "segments").exists():
-        segments = read_table(source / "segments")
-        used = {segments[old].split()[0] for old in set(origins.values())}
+    table = source / "segments" if (source / "segments").exists() else source / "wav.scp"
+    places = at(read_aligned(table, utterances)[0], rows)
+    if None in places:
+        missing = {utterances[row] for row, place in zip(rows, places, strict=True) if place is None}
+        fix = f"(run utils/fix_data_dir.sh {source})"
+        raise InputError(f"{table}: lacks utterances, {count_and_name(missing)} {fix}")
+    if table.name == "segments":
+        used = distinct(place.split()[0] for place in places)
         for name in RECORDING_FILES:
             if (source / name).exists():
-                table = read_table(source / name)
-                write_table(destination / name, {key: value for key, value in table.items() if key in used})
+                write_columns(destination / name, used, read_aligned(source / name, used)[0])
                 written.append(name)
     else:
-        entries = read_table(source / "wav.scp")
-        write_table(destination / "wav.scp", {new: entries[old] for new, old in origins.items()})
+        write_columns(destination / "wav.scp", names, places)
         written.append("wav.scp")
     for name in COPIED_TABLES:
         if not (source / name).exists() or (name == "vad.scp" and not vad):
             continue
-        table = read_table(source / name)
-        missing = [old for old in origins.values() if old not in table]
-        if missing:
-            log.info("%s is left out: it lacks utterances, %s", source / name, count_and_name(set(missing)))
+        values = at(read_aligned(source / name, utterances)[0], rows)
+        if None in values:
+            missing = {utterances[row] for row, value in zip(rows, values, strict=True) if value is None}
+            log.info("%s is left out: it lacks utterances, %s", source / name, count_and_name(missing))
             continue
-        write_table(destination / name, {new: table[old] for new, old in origins.items()})
+        write_columns(destination / name, names, values)
         written.append(name)
     return written
 
 
 def durations_of_utterances(
-    source: Path, utterances: Collection[str]
-) -> tuple[dict[str, float], dict[str, tuple[str, str]]]:
-    """{utterance: seconds} by utt2dur, else by the headers of the files; {utterance: (path, why not)}."""
+    source: Path, utterances: list[str]
+) -> tuple[list[float | None], dict[str, tuple[str, str]]]:
+    """Seconds [U] by utt2dur, else by the headers of the files; {utterance whose seconds are None: (path, why)}."""
     table = source / "utt2dur"
     if table.exists():
-        lengths = read_lengths(table)
-        missing = [utterance for utterance in utterances if utterance not in lengths]
-        known = {utterance: lengths[utterance] for utterance in utterances if utterance in lengths}
+        known = align(*read_lengths(table), utterances)[0]
+        missing = [utterance for utterance, seconds in zip(utterances, known, strict=True) if seconds is None]
         return known, dict.fromkeys(missing, (str(table), "does not have its length"))
     sources = read_sources(source, allow_pipes=True)
     missing = [utterance for utterance in utterances if utterance not in sources]
@@ -216,7 +258,8 @@ def durations_of_utterances(
         log.info("%s: not there, so the lengths of %d utterances are read from headers", table, len(files))
     measured, faults = read_durations(files)
     reasons = {utterance: (files[utterance].entry, fault) for utterance, fault in faults.items()}
-    return durations | measured, reasons
+    durations |= measured
+    return list(map(durations.get, utterances)), reasons
 
 
 def speeds_of_source(source: Path, drawing: Drawing) -> dict[str, float]:
@@ -225,7 +268,7 @@ def speeds_of_source(source: Path, drawing: Drawing) -> dict[str, float]:
     speeds: dict[str, float] = {}
     if not table.exists():
         return speeds
-    for line, (utterance, said) in enumerate(read_table(table).items(), start=1):
+    for line, (utterance, said) in enumerate(zip(*read_columns(table), strict=True), start=1):
         try:
             augmentation = Augmentation.from_json(said)
         except InputError as error:

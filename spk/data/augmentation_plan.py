@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spk.data.augmentation import Addition, Augmentation
+from spk.data.data_dir import at
 from spk.data.noise_dir import NoiseSet
 from spk.errors import InputError
 
@@ -82,22 +83,23 @@ def speed_kind(speed: float) -> str:
 
 def choose_copies(
     drawing: Drawing, utterances: Sequence[str], each: bool, number: int | None = None
-) -> list[tuple[str, str]]:
-    """Which copies are made, [(kind, utterance)]: one of every kind of `each` utterance, else one of a kind drawn.
+) -> tuple[list[str], list[int]]:
+    """The copies' kinds and the utterances that they are of, by their places among these sorted ones.
 
-    With `number` so many of these, drawn without replacement. InputError when there are fewer.
+    They are one of every kind of `each` utterance, else one of a kind drawn; with `number` so many of these, drawn
+    without replacement. InputError when there are fewer.
     """
-    kinds, utterances = drawing.kinds(), sorted(utterances)
+    kinds, rows = drawing.kinds(), list(range(len(utterances)))
     if each:
-        copies = [(kind, utterance) for kind in kinds for utterance in utterances]
+        kinds, rows = [kind for kind in kinds for _ in rows], rows * len(kinds)
     else:
-        copies = [(drawing.draw_kind(utterance), utterance) for utterance in utterances]
+        kinds = list(map(drawing.draw_kind, utterances))
     if number is None:
-        return copies
-    if number > len(copies):
-        raise InputError(f"--number {number}: there are only {len(copies)} copies to draw from")
-    chosen = np.random.default_rng(drawing.seed).choice(len(copies), number, replace=False)
-    return [copies[index] for index in np.sort(chosen)]
+        return kinds, rows
+    if number > len(rows):
+        raise InputError(f"--number {number}: there are only {len(rows)} copies to draw from")
+    chosen = np.sort(np.random.default_rng(drawing.seed).choice(len(rows), number, replace=False)).tolist()
+    return at(kinds, chosen), at(rows, chosen)
 
 
 def foreground(noises: NoiseSet, snrs: Sequence[float], seconds: float, uniform: Uniform) -> tuple[Addition, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +14,17 @@ from spk.data.data_dir import (
     complete_data_dir,
     count_and_name,
     directory_files_of,
+    distinct,
+    group_by_speaker,
     left_out_note,
     model_lists,
     read_aligned,
+    read_sorted,
     read_table,
+    sort_columns,
+    strictly_sorted,
     trial_lists,
-    write_table,
+    write_columns,
     write_whole,
 )
 from spk.errors import InputError
@@ -51,53 +57,59 @@ def copy_data_dir(source: Path, destination: Path, renaming: Renaming) -> list[s
     out. With `segments`, recordings keep their ids.
     """
     check_source(source, destination)
-    utt2spk = read_table(source / "utt2spk")
-    new_utterance = {utterance: renaming.utterance(utterance, speaker) for utterance, speaker in utt2spk.items()}
-    new_speaker = {speaker: renaming.speaker(speaker) for speaker in utt2spk.values()}
-    if len(set(new_utterance.values())) < len(new_utterance):
-        first: dict[str, str] = {}
-        for old, new in new_utterance.items():
-            if first.setdefault(new, old) != old:
-                raise InputError(
-                    f"{source / 'utt2spk'}: utterances {first[new]!r} and {old!r} would both become {new!r}"
-                )
-    same_utterances = all(old == new for old, new in new_utterance.items())
-    new_utt2spk = {new_utterance[utterance]: new_speaker[speaker] for utterance, speaker in utt2spk.items()}
+    utterances, speakers = read_sorted(source / "utt2spk")
+    renamed = list(map(renaming.utterance, utterances, speakers))
+    names = distinct(speakers)
+    new_speaker = {speaker: renaming.speaker(speaker) for speaker in names}
+    new_utterances, new_speakers = sort_columns(renamed, list(map(new_speaker.__getitem__, speakers)))
+    if not strictly_sorted(new_utterances):
+        raise InputError(f"{source / 'utt2spk'}: {first_clash(read_table(source / 'utt2spk'), renaming)}")
+    same_utterances = renamed == utterances
 
+    recordings = ([], []) if (source / "segments").exists() else (utterances, renamed)
     notes, written = [], ["utt2spk"]
-    write_table(destination / "utt2spk", new_utt2spk)
-    for names, new_keys in (
-        (UTTERANCE_FILES, new_utterance),
-        (RECORDING_FILES, {} if (source / "segments").exists() else new_utterance),
-        (SPEAKER_FILES, new_speaker),
+    write_columns(destination / "utt2spk", new_utterances, new_speakers)
+    for files, keys, new_keys in (
+        (UTTERANCE_FILES, utterances, renamed),
+        (RECORDING_FILES, *recordings),
+        (SPEAKER_FILES, names, list(new_speaker.values())),
     ):
-        old_keys = sorted(new_keys)
-        renamed = list(map(new_keys.__getitem__, old_keys))
-        for name in names:
+        for name in files:
             if name in ("utt2spk", "spk2utt") or not (source / name).exists():
                 continue
             written.append(name)
-            if not new_keys:
-                write_table(destination / name, read_table(source / name))
+            if not keys:
+                write_columns(destination / name, *read_sorted(source / name))
                 continue
-            values, strangers = read_aligned(source / name, old_keys)
+            values, strangers = read_aligned(source / name, keys)
             if strangers:
                 notes.append(left_out_note(source / name, strangers))
-            rows = zip(renamed, values, strict=True)
-            write_table(destination / name, {key: value for key, value in rows if value is not None})
+            write_columns(destination / name, *sort_columns(new_keys, values))
     if not same_utterances and "utt2uniq" not in written:
-        write_table(destination / "utt2uniq", {new: old for old, new in new_utterance.items()})
+        write_columns(destination / "utt2uniq", *sort_columns(renamed, utterances))
         written.append("utt2uniq")
-    complete_data_dir(destination, new_utt2spk, written, directory_files_of(source))
+    spk2utt = group_by_speaker(new_utterances, new_speakers)
+    complete_data_dir(destination, spk2utt, written, directory_files_of(source))
     for path in [*trial_lists(source), *model_lists(source)]:
         if same_utterances:
             write_whole(destination / path.name, path.read_bytes())
         else:
             notes.append(f"{path} is left out: it names utterances by their old ids")
-    foreign = [utterance for utterance, speaker in new_utt2spk.items() if not utterance.startswith(speaker)]
+    pairs = zip(new_utterances, new_speakers, strict=True)
+    foreign = [utterance for utterance, speaker in pairs if not utterance.startswith(speaker)]
     if foreign:
         hint = "--add-speaker-prefix true mends it"
         notes.append(
             f"{destination}: utterances that do not begin with their speaker, {count_and_name(foreign)} ({hint})"
         )
     return notes
+
+
+def first_clash(utt2spk: Mapping[str, str], renaming: Renaming) -> str:
+    """Which two utterances would have one new id."""
+    old_of: dict[str, str] = {}
+    for utterance, speaker in utt2spk.items():
+        new = renaming.utterance(utterance, speaker)
+        if old_of.setdefault(new, utterance) != utterance:
+            return f"utterances {old_of[new]!r} and {utterance!r} would both become {new!r}"
+    raise AssertionError("every new id is another one")

@@ -8,6 +8,7 @@ import os
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -38,7 +39,9 @@ DIRECTORY_FILES = ("frame_shift", "feats.yaml")
 
 LINES_AT_A_TIME = 4096
 BYTES_AT_A_TIME = 1 << 17
+KEYS_AT_A_TIME = 256
 BLANK_THEN_NEWLINE = int.from_bytes(b" \n", "little")
+Item = TypeVar("Item")
 
 
 def parse_columns(content: bytes) -> tuple[list[str], list[str]]:
@@ -127,6 +130,32 @@ def read_columns(path: str | os.PathLike[str]) -> tuple[list[str], list[str]]:
     return keys, values
 
 
+def read_sorted(path: str | os.PathLike[str]) -> tuple[list[str], list[str]]:
+    """As read_columns, sorted."""
+    return sort_columns(*read_columns(path))
+
+
+def sort_columns(keys: list[str], values: list[str]) -> tuple[list[str], list[str]]:
+    """Both columns in the order of the keys, as they are where this is their order."""
+    if strictly_sorted(keys):
+        return keys, values
+    order = sorted(range(len(keys)), key=keys.__getitem__)
+    return at(keys, order), at(values, order)
+
+
+def at(items: Sequence[Item], rows: Iterable[int]) -> list[Item]:
+    """The items in these rows."""
+    return list(map(items.__getitem__, rows))
+
+
+def rows_of(keys: list[str], wanted: Iterable[str]) -> tuple[list[int], list[str]]:
+    """In which rows of the sorted keys those stand that are wanted, and which do not stand there; both sorted."""
+    wanted = distinct(wanted)
+    rows, _ = align(keys, range(len(keys)), wanted)
+    unknown = [key for key, row in zip(wanted, rows, strict=True) if row is None]
+    return [row for row in rows if row is not None] if unknown else list(rows), unknown
+
+
 def values_of(keys: list[str], values: list[str], wanted: list[str]) -> list[str | None]:
     """A table's values for the keys that are wanted, in any order, None where it has none. No key may come twice."""
     if strictly_sorted(wanted):
@@ -134,28 +163,32 @@ def values_of(keys: list[str], values: list[str], wanted: list[str]) -> list[str
     return list(map(dict(zip(keys, values, strict=True)).get, wanted))
 
 
-def align(keys: list[str], values: list[str], expected: list[str]) -> tuple[list[str | None], list[str]]:
+def align(keys: list[str], values: Sequence[Item], expected: list[str]) -> tuple[Sequence[Item | None], list[str]]:
     """A table's values for the sorted keys that are expected, None where it has none; and its keys beyond these.
 
     No key may come twice.
     """
     if keys == expected:
         return values, []
-    if not strictly_sorted(keys):
-        rows = sorted(zip(keys, values, strict=True))
-        keys, values = [key for key, _ in rows], [value for _, value in rows]
+    keys, values = sort_columns(keys, values)
     # Both are sorted: walking along them is several times faster than looking up a million strings in a dict.
     aligned, strangers = [], []
     row, num_rows = 0, len(keys)
-    for wanted in expected:
-        while row < num_rows and keys[row] < wanted:
-            strangers.append(keys[row])
-            row += 1
-        if row < num_rows and keys[row] == wanted:
-            aligned.append(values[row])
-            row += 1
-        else:
-            aligned.append(None)
+    for start in range(0, len(expected), KEYS_AT_A_TIME):
+        block = expected[start : start + KEYS_AT_A_TIME]
+        if keys[row : row + len(block)] == block:  # as most, where a table lacks some
+            aligned += values[row : row + len(block)]
+            row += len(block)
+            continue
+        for wanted in block:
+            while row < num_rows and keys[row] < wanted:
+                strangers.append(keys[row])
+                row += 1
+            if row < num_rows and keys[row] == wanted:
+                aligned.append(values[row])
+                row += 1
+            else:
+                aligned.append(None)
     return aligned, strangers + keys[row:]
 
 
@@ -189,17 +222,21 @@ def write_table(path: str | os.PathLike[str], table: Mapping[str, str]) -> None:
 
     It is sorted as in the C locale: by bytes, which in UTF-8 is the order of Python's strings.
     """
-    # Looking a million strings up costs more than writing them.
-    rows = table.items() if strictly_sorted(list(table)) else sorted(table.items())
+    write_columns(path, *sort_columns(list(table), list(table.values())))
+
+
+def write_columns(path: str | os.PathLike[str], keys: Iterable[str], values: Sequence[str | None]) -> None:
+    """As write_table, for columns that are sorted; a key whose value is None has no line."""
+    rows = zip(keys, values, strict=True)
     with whole_file(path, "wb") as file:
-        file.writelines(blocks_of_lines(rows))
+        file.writelines(blocks_of_lines((row for row in rows if row[1] is not None) if None in values else rows))
 
 
 def blocks_of_lines(rows: Iterable[tuple[str, str]]) -> Iterator[bytes]:
     """The lines of a table with these keys and values, many at a time."""
     rows = iter(rows)
-    while block := "".join(map("%s %s\n".__mod__, itertools.islice(rows, LINES_AT_A_TIME))):
-        yield encode(block)
+    while block := "\n".join(map(" ".join, itertools.islice(rows, LINES_AT_A_TIME))):
+        yield encode(f"{block}\n")
 
 
 def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
@@ -209,8 +246,7 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
 
 def speakers_to_utterances(utt2spk: Mapping[str, str]) -> dict[str, str]:
     """spk2utt, sorted: {speaker: its utterances, sorted, with blanks between}."""
-    utterances = sorted(utt2spk)
-    return group_by_speaker(utterances, map(utt2spk.__getitem__, utterances))
+    return group_by_speaker(*sort_columns(list(utt2spk), list(utt2spk.values())))
 
 
 def group_by_speaker(utterances: Iterable[str], speakers: Iterable[str]) -> dict[str, str]:
@@ -229,55 +265,51 @@ def check_source(data_dir: Path, destination: Path | None = None) -> None:
         raise InputError(f"{destination}: is the source, too; name another directory to write")
 
 
-def recordings_of(data_dir: Path) -> dict[str, str] | None:
-    """{utterance: the recording of which it is a part} by `segments`; None where each utterance is a recording."""
+def owners_of_recordings(data_dir: Path, utterances: list[str]) -> list[str]:
+    """Of which recording each of these sorted utterances is a part, by `segments` if any; '' where it lacks one."""
     if not (data_dir / "segments").exists():
-        return None
-    return {utterance: value.split()[0] for utterance, value in read_table(data_dir / "segments").items()}
+        return utterances
+    return [value.split()[0] if value else "" for value in read_aligned(data_dir / "segments", utterances)[0]]
 
 
-def keys_of_kinds(
-    utterances: list[str], utt2spk: Mapping[str, str], recording_of: Mapping[str, str] | None
-) -> dict[tuple[str, ...], list[str]]:
-    """Which keys the tables of a data directory with these sorted utterances have, sorted: {file names: keys}."""
-    recordings = utterances
-    if recording_of is not None:
-        recordings = sorted({recording_of[utterance] for utterance in utterances if utterance in recording_of})
-    speakers = sorted({utt2spk[utterance] for utterance in utterances})
-    return {UTTERANCE_FILES: utterances, RECORDING_FILES: recordings, SPEAKER_FILES: speakers}
-
-
-def write_parts(source: Path, utt2spk: Mapping[str, str], parts: Sequence[tuple[Path, Iterable[str]]]) -> list[str]:
+def write_parts(
+    source: Path, utterances: list[str], speakers: list[str], parts: Sequence[tuple[Path, Sequence[int]]]
+) -> list[str]:
     """Write data directories, each (where, its utterances), with those lines of `source` that belong to them.
 
-    `utt2spk` is that of `source`. A table may lack utterances (those without features, say); then so do the parts. One
-    table at a time is in memory. Returns a line about each table of `source` with keys that do not come from utt2spk:
-    they are in no part.
+    `utterances` and `speakers` are the columns of its utt2spk, sorted, and those of a part the rows there, in their
+    order. A table may lack utterances (those without features, say); then so do the parts. One table at a time is in
+    memory. Returns a line about each table of `source` with keys that do not come from utt2spk: they are in no part.
     """
-    recording_of = recordings_of(source)
-    parts = [(destination, sorted(utterances)) for destination, utterances in parts]
-    keys_of_parts = [keys_of_kinds(utterances, utt2spk, recording_of) for _, utterances in parts]
+    recordings = owners_of_recordings(source, utterances)
     left_out, written = [], []
-    for names, keys in keys_of_kinds(sorted(utt2spk), utt2spk, recording_of).items():
-        row_of = {key: row for row, key in enumerate(keys)}
-        rows_of_parts = [[row_of[key] for key in part[names]] for part in keys_of_parts]
-        del row_of
+    for names, owners in ((UTTERANCE_FILES, utterances), (RECORDING_FILES, recordings), (SPEAKER_FILES, speakers)):
+        keys, rows_of_parts = utterances, [rows for _, rows in parts]
+        if owners is not utterances:
+            keys = distinct(owners)
+            row_of = {key: row for row, key in enumerate(keys)}
+            rows_of_parts = [[row_of[key] for key in distinct(at(owners, rows))] for rows in rows_of_parts]
         for name in names:
             if name == "spk2utt" or not (source / name).exists():
                 continue
             values, strangers = read_aligned(source / name, keys)
             if strangers:
                 left_out.append(left_out_note(source / name, strangers))
-            rows = zip(keys, values, strict=True)
-            lines = ["" if value is None else f"{key} {value}\n" for key, value in rows]
-            for (destination, _), rows_of_part in zip(parts, rows_of_parts, strict=True):
-                write_whole(destination / name, encode("".join([lines[row] for row in rows_of_part])))
+            for (destination, _), rows in zip(parts, rows_of_parts, strict=True):
+                write_columns(destination / name, at(keys, rows), at(values, rows))
             written.append(name)
     directory_files = directory_files_of(source)
-    for destination, utterances in parts:
-        part_utt2spk = {utterance: utt2spk[utterance] for utterance in utterances}
-        complete_data_dir(destination, part_utt2spk, written, directory_files)
+    for destination, rows in parts:
+        spk2utt = group_by_speaker(at(utterances, rows), at(speakers, rows))
+        complete_data_dir(destination, spk2utt, written, directory_files)
     return left_out
+
+
+def write_part(source: Path, destination: Path, chosen: Iterable[str]) -> list[str]:
+    """As write_parts, for one part: those of the chosen utterances that `source` has."""
+    utterances, speakers = read_sorted(source / "utt2spk")
+    rows, _ = rows_of(utterances, chosen)
+    return write_parts(source, utterances, speakers, [(destination, rows)])
 
 
 def read_aligned(path: Path, expected: list[str]) -> tuple[list[str | None], list[str]]:
@@ -290,13 +322,13 @@ def left_out_note(path: Path, strangers: Collection[str]) -> str:
 
 
 def complete_data_dir(
-    destination: Path, utt2spk: Mapping[str, str], written: Iterable[str], directory_files: Mapping[str, bytes]
+    destination: Path, spk2utt: Mapping[str, str], written: Iterable[str], directory_files: Mapping[str, bytes]
 ) -> None:
     """After the tables that were `written`: spk2utt and the files about the directory as a whole; nothing left of old.
 
     Of what stood there before, only files of a data directory are removed; trial lists, logs and arks are left alone.
     """
-    write_table(destination / "spk2utt", speakers_to_utterances(utt2spk))
+    write_table(destination / "spk2utt", spk2utt)
     for name, content in directory_files.items():
         write_whole(destination / name, content)
     all_names = {*UTTERANCE_FILES, *RECORDING_FILES, *SPEAKER_FILES, *DIRECTORY_FILES}

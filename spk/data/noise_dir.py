@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from spk.data.audio import is_pipe
-from spk.data.data_dir import count_and_name, read_table, write_table
+from spk.data.data_dir import count_and_name, read_columns, read_table, write_table
 from spk.data.durations import read_durations
 from spk.data.features import Source, file_state, list_rejected
 from spk.data.stamp import differences, write_stamp
@@ -97,7 +97,8 @@ def read_noise_dir(folder: str | os.PathLike[str]) -> NoiseSet:
     for line, (name, path) in enumerate(paths.items(), start=1):
         if is_pipe(path):
             raise InputError(f"{folder / 'wav.scp'}:{line}: {name!r} is a command; noises are read from files")
-    durations = read_lengths(folder / "utt2dur") if (folder / "utt2dur").exists() else read_headers(paths)[0]
+    table = folder / "utt2dur"
+    durations = dict(zip(*read_lengths(table), strict=True)) if table.exists() else read_headers(paths)[0]
     lacking = paths.keys() - durations.keys()
     if lacking:
         log.info("%s: recordings of unknown length are not used, %s", folder, count_and_name(lacking))
@@ -107,10 +108,10 @@ def read_noise_dir(folder: str | os.PathLike[str]) -> NoiseSet:
     return NoiseSet([paths[name] for name in names], [durations[name] for name in names])
 
 
-def read_lengths(path: Path) -> dict[str, float]:
-    """utt2dur as numbers; InputError for what is no number above 0."""
-    lengths = read_table(path)
-    faults = bad_values("utt2dur", list(lengths.values()))
+def read_lengths(path: Path) -> tuple[list[str], list[float]]:
+    """The columns of utt2dur; InputError for what is no number above 0."""
+    names, lengths = read_columns(path)
+    faults = bad_values("utt2dur", lengths)
     if faults:
         raise InputError(f"{path}: {next(iter(faults.values()))} (run utils/fix_data_dir.sh {path.parent})")
-    return {name: float(length) for name, length in lengths.items()}
+    return names, list(map(float, lengths))

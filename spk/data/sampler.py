@@ -118,7 +118,8 @@ class SpeakerSampler:
             # replacement (Efraimidis and Spirakis, 2006).
             with np.errstate(divide="ignore"):
                 key = random.standard_exponential(len(remaining)) / remaining
-            picked = np.sort(np.argpartition(key, wanted - 1)[:wanted])  # a partition's order is the machine's affair
+            # Below this bound lie about twice as many as are wanted, or all where few are left.
+            picked = smallest(key, wanted, 2 * wanted / remaining.sum())
             random.shuffle(picked)
             drawn.append(picked)
             remaining[picked] -= 1
@@ -272,6 +273,14 @@ def check_form(state: Mapping[str, Any], expected: set[str]) -> None:
             f"the checkpoint's batches: has {', '.join(sorted(state))} where {', '.join(sorted(expected))} belong; "
             "it is of another version; train again"
         )
+
+
+def smallest(values: np.ndarray, count: int, bound: float) -> np.ndarray:
+    """Where the `count` smallest are, sorted; soon found where little more than these lie within the bound."""
+    near = np.flatnonzero(values <= bound)
+    if len(near) < count:
+        near = np.arange(len(values))
+    return np.sort(near[np.argpartition(values[near], count - 1)[:count]])  # a partition's order is the machine's
 
 
 class Shuffles:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from spk.data.data_dir import check_source, read_table, write_parts
+from spk.data.data_dir import check_source, read_sorted, write_parts
 from spk.data.files import remove_partials
 from spk.errors import InputError
 
@@ -21,23 +21,26 @@ def split_data(data_dir: Path, num_parts: int, per_speaker: bool = False) -> tup
     check_source(data_dir)
     if num_parts < 1:
         raise InputError(f"{num_parts} parts: a data directory is split into 1 or more")
-    utt2spk = read_table(data_dir / "utt2spk")
-    if not utt2spk:
+    utterances, speakers = read_sorted(data_dir / "utt2spk")
+    if not utterances:
         raise InputError(f"{data_dir / 'utt2spk'}: empty; there is nothing to split")
-    utterances = sorted(utt2spk)
+    rows: Sequence[int] = range(len(utterances))
     if per_speaker:
         # By speaker first: this is the order of the utterances, too, when speakers are prefixes of their utterances.
-        utterances.sort(key=utt2spk.__getitem__)
-        sizes = Counter(utt2spk.values())
+        rows = sorted(rows, key=speakers.__getitem__)
+        sizes = Counter(speakers)
         ends = list(itertools.accumulate(even_runs([sizes[speaker] for speaker in sorted(sizes)], num_parts)))
     else:
         num_parts = min(num_parts, len(utterances))
         ends = [len(utterances) * part // num_parts for part in range(1, num_parts + 1)]
     folder = data_dir / f"split{len(ends)}{'spk' if per_speaker else ''}"
-    runs = [utterances[start:end] for start, end in itertools.pairwise([0, *ends])]
+    runs = [
+        sorted(rows[start:end]) if per_speaker else rows[start:end] for start, end in itertools.pairwise([0, *ends])
+    ]
     for part in range(1, len(ends) + 1):
         remove_partials(folder / str(part))
-    left_out = write_parts(data_dir, utt2spk, [(folder / str(part), run) for part, run in enumerate(runs, start=1)])
+    parts = [(folder / str(part), run) for part, run in enumerate(runs, start=1)]
+    left_out = write_parts(data_dir, utterances, speakers, parts)
     return folder, len(ends), left_out
 
 

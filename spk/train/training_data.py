@@ -17,7 +17,7 @@ import numpy as np
 
 from spk.config import ValidationConfig
 from spk.data.ark import FeatureReader
-from spk.data.data_dir import count_and_name, read_columns, values_of
+from spk.data.data_dir import at, count_and_name, read_columns, values_of
 from spk.data.original_speaker import original
 from spk.errors import InputError
 
@@ -107,10 +107,10 @@ def read_training_data(
     is_held_out = np.isin(voices.names, draw_held_out(voices, validation, random))[voices.labels]
 
     def select(chosen: np.ndarray, whose: Speakers) -> Utterances:
-        names, labels = whose.of(chosen)
-        reader = FeatureReader(data_dir / "feats.scp", at(utterances, chosen))
+        (names, labels), rows = whose.of(chosen), chosen.tolist()
+        reader = FeatureReader(data_dir / "feats.scp", at(utterances, rows))
         try:
-            num_frames = np.array(list(map(int, at(lengths, chosen))))
+            num_frames = np.array(list(map(int, at(lengths, rows))))
         except ValueError as error:
             raise InputError(f"{data_dir / 'utt2num_frames'}: {error}; run steps/make_feats {data_dir}") from None
         return Utterances(reader=reader, num_frames=num_frames, labels=labels, speakers=names.tolist())
@@ -118,8 +118,8 @@ def read_training_data(
     def select_waves(chosen: np.ndarray, whose: Speakers, speeds: Sequence[float]) -> Utterances:
         from spk.data.wave_crops import named_at
 
-        names, labels = whose.of(chosen)
-        reader = open_waves(data_dir, sources, at(utterances, chosen), at(lengths, chosen), online, speeds)
+        (names, labels), rows = whose.of(chosen), chosen.tolist()
+        reader = open_waves(data_dir, sources, at(utterances, rows), at(lengths, rows), online, speeds)
         return Utterances(
             reader=reader,
             num_frames=reader.num_frames,
@@ -146,11 +146,6 @@ def read_training_data(
     if online is None:
         return training, select(few, voices)
     return training, with_features(select_waves(few, voices, [1.0]), online)
-
-
-def at(items: Sequence[str], chosen: np.ndarray) -> list[str]:
-    """The chosen of the items, by their indices."""
-    return list(map(items.__getitem__, chosen.tolist()))
 
 
 def with_features(waves: Utterances, online: Online) -> Utterances:
@@ -237,7 +232,7 @@ def read_utterances(data_dir: Path, *, is_online: bool = False) -> UtteranceList
         rows = enumerate(zip(utterances, sources, strict=True))
         copies = [row for row, (utterance, source) in rows if source not in (None, utterance)]
         everyone, _ = columns["utt2spk"]
-        originals = values_of(everyone, everyone, [sources[row] for row in copies])
+        originals = values_of(everyone, everyone, at(sources, copies))
         are_recorded[copies] = [original is None for original in originals]
     if (data_dir / "utt2augmentation").exists():
         augmentations = values_of(*read_columns(data_dir / "utt2augmentation"), utterances)

@@ -292,6 +292,22 @@ def test_a_wrong_option_is_named_and_nothing_is_written(source, shell, tmp_path)
     assert not (tmp_path / "new/utt2augmentation").exists()
 
 
+def test_copies_that_would_share_a_name_are_refused_with_what_they_are_copies_of(source, shell, tmp_path):
+    for table, value in (("utt2spk", "s0"), ("wav.scp", f"{tmp_path}/speech/s0-u00.wav"), ("utt2dur", "2")):
+        (source / table).write_text(f"s0-a-music {value}\nsp0.9-s0-a {value}\n")
+    failed = shell("augment_data_dir --music noise_train --speeds 0.9 clean new")
+    assert "clean: copies of 'sp0.9-s0-a' and 's0-a-music' would share one name" in failed.stderr
+    assert failed.returncode == 1 and not (tmp_path / "new/utt2spk").exists()
+
+
+def test_utterances_without_audio_are_named(source, shell, tmp_path):
+    (source / "utt2dur").write_text("".join(f"{name} 2\n" for name in read_table(source / "utt2spk")))
+    (source / "wav.scp").write_text((source / "wav.scp").read_text().split("\n", 1)[1])
+    failed = shell("augment_data_dir --music noise_train clean new")
+    assert failed.returncode == 1 and not (tmp_path / "new/wav.scp").exists()
+    assert "clean/wav.scp: lacks utterances, 1: s0-u00 (run utils/fix_data_dir.sh clean)" in failed.stderr
+
+
 def test_what_cannot_be_a_source_or_noise_is_refused(source, shell, tmp_path):
     music = "--music noise_train"
     assert "is the source, too" in shell(f"augment_data_dir {music} clean clean").stderr

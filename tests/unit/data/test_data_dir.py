@@ -22,6 +22,7 @@ from spk.data.data_dir import (
     parse_columns,
     read_columns,
     read_table,
+    rows_of,
     speakers_to_utterances,
     values_of,
     write_table,
@@ -113,6 +114,15 @@ def test_distinct_names_are_sorted_and_each_is_there_once(names):
     assert distinct(iter(sorted(names))) == sorted(set(names))
 
 
+@given(st.lists(WORD, unique=True), st.lists(WORD, unique=True), st.integers(0, 5))
+def test_rows_of_names_are_where_they_stand(known, others, every):
+    known = sorted(known)
+    wanted = known[:: every + 1] + others
+    rows, unknown = rows_of(known, wanted + wanted[:1])
+    assert rows == [row for row, name in enumerate(known) if name in wanted]
+    assert unknown == sorted(set(others) - set(known))
+
+
 KEYS = st.sampled_from(["a", "a-1", "a-2", "b", "b-1", "c", "d"])
 
 
@@ -128,6 +138,14 @@ def test_a_table_is_brought_into_an_order_of_keys(table, expected, random):
 @given(st.dictionaries(KEYS, st.sampled_from("xyz")), st.lists(KEYS))
 def test_values_are_found_whatever_the_order_of_the_table_and_of_what_is_wanted(table, wanted):
     assert values_of(list(table), list(table.values()), wanted) == [table.get(key) for key in wanted]
+
+
+def test_a_large_table_that_lacks_some_keys_and_has_others_is_brought_into_their_order():
+    expected = [f"{number:05d}" for number in range(5_000)]
+    table = {key: f"value of {key}" for key in expected[:1_000] + expected[1_001:3_500] + ["x", "y", "01000-", "0"]}
+    values, strangers = align(sorted(table), [table[key] for key in sorted(table)], expected)
+    assert values == [table.get(key) for key in expected]
+    assert strangers == ["0", "01000-", "x", "y"]
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=9), st.integers(1, 12))
@@ -227,17 +245,15 @@ def test_a_part_with_segments_has_the_recordings_of_its_utterances(tmp_path):
     assert list(read_table(path / "split2" / "2" / "wav.scp")) == ["rec2", "rec3"]
 
 
-def test_choices_by_number(data_dir):
-    utt2spk = read_table(data_dir / "utt2spk")
-    utterances = list(utt2spk)
-    assert subset.first(utterances, 3) == ["a-00", "a-01", "a-02"]
-    assert subset.last(utterances, 3) == ["b-11", "b-12", "c-13"]
-    assert subset.spread(utterances, 3) == ["a-00", "a-04", "a-09"]
-    assert subset.spread(utterances, 99) == utterances
-    assert subset.per_speaker(utterances, 2, utt2spk) == ["a-00", "a-05", "b-10", "b-11", "c-13"]
-    chosen = subset.whole_speakers(utterances, 4, utt2spk)
+def test_choices_by_number():
+    assert subset.spread(range(14), 3) == [0, 4, 9]
+    assert subset.spread("abc", 99) == ["a", "b", "c"]
+    speakers = list("aaaaaaaaaabbbc")
+    assert sorted(subset.per_speaker(speakers, 2)) == [0, 5, 10, 11, 13]
+    assert sorted(subset.per_speaker(list("babcb"), 2)) == [0, 1, 2, 3]
+    chosen = [speakers[row] for row in subset.whole_speakers(speakers, 4)]
     assert len(chosen) >= 4
-    assert Counter(utt2spk[utterance] for utterance in chosen).items() <= Counter(utt2spk.values()).items()
+    assert Counter(chosen).items() <= Counter(speakers).items()
 
 
 def test_the_shortest_need_a_length_each(data_dir):
@@ -245,7 +261,16 @@ def test_the_shortest_need_a_length_each(data_dir):
     with pytest.raises(InputError, match=r"utt2num_frames: utterances without a length, 2: a-03 c-13"):
         subset.shortest(utterances, 3, data_dir)
     known = [utterance for utterance in utterances if utterance not in ("a-03", "c-13")]
-    assert subset.shortest(known, 3, data_dir) == ["b-12", "b-11", "b-10"]
+    assert [known[row] for row in subset.shortest(known, 3, data_dir)] == ["b-12", "b-11", "b-10"]
+    write_table(data_dir / "utt2num_frames", dict.fromkeys(utterances, "many"))
+    with pytest.raises(InputError, match=r"utt2num_frames: could not convert string to float: 'many' \(run utils/fix"):
+        subset.shortest(utterances, 3, data_dir)
+
+
+def test_subsets_by_list_take_a_list_in_any_order(tmp_path):
+    (tmp_path / "list").write_text("c-1 x\n\na-1\nz\nc-1\ny\n")
+    assert subset.listed(["a-1", "b-1", "c-1"], tmp_path / "list") == ([0, 2], ["y", "z"])
+    assert subset.of_listed(["z", "a-1", "z", "b"], tmp_path / "list") == ([0, 1, 2], ["c-1", "y"])
 
 
 @pytest.mark.parametrize(
@@ -319,15 +344,16 @@ def test_whatever_is_broken_a_fixed_directory_is_valid(tmp_path_factory, random,
     after = content(path)
     assert fix_data_dir(path).changed == []
     assert content(path) == after
-    assert fixed.utt2spk == read_table(path / "utt2spk")
-    assert fixed.utt2spk.items() <= {**utterances, "z-9": "1"}.items()
+    utt2spk = dict(zip(fixed.utterances, fixed.speakers, strict=True))
+    assert utt2spk == read_table(path / "utt2spk")
+    assert utt2spk.items() <= {**utterances, "z-9": "1"}.items()
 
 
 def test_ids_that_are_not_utf8_are_fixed_too(tmp_path):
     ids = [b"a-\xef\xbf\xae", b"a-\xe9", b"a-\xf0\x9d\x84\x9e", b"a-x"]
     for name in ("utt2spk", "wav.scp"):
         (tmp_path / name).write_bytes(b"".join(utterance + b" a\n" for utterance in reversed(ids)))
-    assert len(fix_data_dir(tmp_path).utt2spk) == 4
+    assert len(fix_data_dir(tmp_path).utterances) == 4
     assert validate_data_dir(tmp_path, Checks(files_exist=False))[0].lines == []
 
 
@@ -362,6 +388,17 @@ def test_sources_that_contradict_each_other_are_refused(tmp_path):
     write_table(two / "wav.scp", {"a-1": "/other.wav", "a-2": "/x.wav"})
     with pytest.raises(InputError, match=r"two/wav.scp: 'a-1' is '/other.wav', but '/corpus/a-1.wav' in another"):
         combine_data(tmp_path / "both", [one, two])
+
+
+def test_tables_are_merged_whatever_the_order_of_sources_and_lines(tmp_path):
+    one = make_data_dir(tmp_path / "one", {"a-2": "a", "c-1": "c"}, utt2augmentation={"c-1": '{"gain": 2}'})
+    two = make_data_dir(tmp_path / "two", {"a-1": "a", "b-1": "b"})
+    (two / "utt2spk").write_text("b-1 b\na-1 a\n")
+    for sources in ([one, two], [two, one]):
+        assert combine_data(tmp_path / "both", sources) == []
+        assert (tmp_path / "both" / "utt2spk").read_text() == "a-1 a\na-2 a\nb-1 b\nc-1 c\n"
+        assert (tmp_path / "both" / "spk2utt").read_text() == "a a-1 a-2\nb b-1\nc c-1\n"
+        assert (tmp_path / "both" / "utt2augmentation").read_text() == 'a-1 {}\na-2 {}\nb-1 {}\nc-1 {"gain": 2}\n'
 
 
 def test_features_of_different_front_ends_are_not_combined(tmp_path):
@@ -405,6 +442,19 @@ def test_the_speaker_is_put_before_utterances_that_lack_it(tmp_path):
     copy_data_dir(path, tmp_path / "copy", Renaming(add_speaker_prefix=True))
     assert read_table(tmp_path / "copy" / "utt2spk") == {"id1-2": "id1", "id1-x-1": "id1"}
     assert validate_data_dir(tmp_path / "copy", Checks(files_exist=False))[0].lines == []
+
+
+def test_new_ids_are_sorted_anew_with_their_lines(tmp_path):
+    utterances = {"a": "s", "a-1": "t", "a.1": "s"}  # with -x: a-1-x, a-x, a.1-x
+    path = make_data_dir(tmp_path / "data", utterances, utt2dur={"a": "1", "a.1": "3"})
+    copy_data_dir(path, tmp_path / "copy", Renaming(utt_suffix="-x"))
+    assert content(tmp_path / "copy") == {
+        "utt2spk": "a-1-x t\na-x s\na.1-x s\n",
+        "spk2utt": "s a-x a.1-x\nt a-1-x\n",
+        "wav.scp": "a-1-x /corpus/a-1.wav\na-x /corpus/a.wav\na.1-x /corpus/a.1.wav\n",
+        "utt2dur": "a-x 1\na.1-x 3\n",
+        "utt2uniq": "a-1-x a-1\na-x a\na.1-x a.1\n",
+    }
 
 
 def test_new_ids_that_coincide_are_refused(tmp_path):

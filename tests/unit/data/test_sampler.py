@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from spk.data.sampler import Shuffles, SpeakerSampler, concatenated_ranges, mixed
+from spk.data.sampler import Shuffles, SpeakerSampler, concatenated_ranges, mixed, smallest
 from spk.errors import InputError
 
 
@@ -348,6 +348,13 @@ def test_a_state_that_cannot_be_is_refused(change, message):
     state = sampler.state_after(next(sampler))
     with pytest.raises(InputError, match=message):
         sampler_of([6, 6, 6], 2, 2).load_state_dict({**state, **change})
+
+
+@given(st.lists(st.floats(0, 10) | st.just(np.inf), unique=True, min_size=1, max_size=30), st.data(), st.floats(0, 10))
+def test_the_smallest_are_found_whatever_the_bound(values, data, bound):
+    count = data.draw(st.integers(1, len(values)))
+    expected = sorted(range(len(values)), key=values.__getitem__)[:count]
+    assert smallest(np.array(values), count, bound).tolist() == sorted(expected)
 
 
 def test_concatenated_ranges_by_hand():
