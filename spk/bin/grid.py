@@ -5,19 +5,21 @@ Usage: python3 -m spk.bin.grid plan [--only-status] [--from DIR] [--models DIR] 
        python3 -m spk.bin.grid failed EXP
        python3 -m spk.bin.grid share EXP STAGE
        python3 -m spk.bin.grid run EXP NUMBER
-       python3 -m spk.bin.grid table [--draws N] GRID EXP
+       python3 -m spk.bin.grid table [--draws N] [--report DIR] GRID EXP
 `plan` refuses a grid whose systems differ in more than they may, says of every run how far it is and about how long
 the rest takes, and writes EXP/runs.json: what is left to be run, RECIPE (a run.sh) with these options and those of
 the system; relative paths in these options are meant from DIR. With `--models`, runs of the same names there are
 tested, and nothing is trained. `count` prints how many these are; `share` makes what all of them share: the stages of
 RECIPE up to STAGE. `run` makes the run of this number, from 1 on; EXP/<run>/.run.done says that it is finished,
 EXP/<run>/.run.failed that the recipe failed; then it ends with status 0, too, so that the array goes on. `failed`
-names these. `table` compares what there is: EXP/report.
+names these. `table` compares what there is: EXP/report. What the options changed for all systems, and where they were
+trained, EXP/runs.json tells it.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -29,10 +31,11 @@ from spk.bin.overrides import split_overrides
 from spk.bin.whole_number import whole_number
 from spk.data.files import file_digest, whole_file, write_json
 from spk.errors import InputError
-from spk.report.comparison import compare_grid, write_comparison
-from spk.report.comparison_page import comparison_page
 from spk.report.grid import Grid, System, check_conditions, folder_of, read_grid
 from spk.report.progress import DONE, FAILED, Progress, progress_of, seconds_left, time_text
+
+RUNS = "runs.json"
+log = logging.getLogger(__name__)
 
 
 @command
@@ -64,8 +67,7 @@ def main() -> None:
     elif options.command == "count":
         print(len(read_runs(options.exp)["runs"]))
     elif options.command == "failed":
-        folders = [Path(one["folder"]) for one in read_runs(options.exp)["runs"]]
-        print(*[folder.name for folder in folders if (folder / FAILED).exists()])
+        print(*failed(options.exp))
     elif options.command == "share":
         runs = read_runs(options.exp)
         words = [*from_anywhere(runs["reference"]), "--stop-stage", options.stage]
@@ -78,18 +80,23 @@ def main() -> None:
 
 def chosen_grid(options: Any) -> Grid:
     """With the systems that are asked for."""
+
     grid = read_grid(options.grid)
     return grid.of(options.systems.split(",")) if options.systems else grid
 
 
 def plan(options: Any) -> None:
+
     grid = chosen_grid(options)
     others = [part for word in options.options for part in (word.split("=", 1) if word.startswith("--") else [word])]
     for option in ("--config", "--exp", "--seed"):
         if option in others:
             raise InputError(f"{option}: is another one for each run, and stands in {options.grid}")
+    if options.models and whole(options.models) == whole(options.exp):
+        raise InputError(f"--models {options.models}: is this comparison itself; name another folder with --exp")
     overrides = split_overrides(others)[1]
-    configs = check_conditions(grid, tuple(overrides))
+    models = whole(options.models) if options.models else ""
+    configs = check_conditions(grid, (*changed_in_training(models), *overrides))
     runs, states = [], []
     for system, seed in grid.runs():
         folder = folder_of(options.exp, system, seed)
@@ -105,14 +112,20 @@ def plan(options: Any) -> None:
     if options.only_status:
         return
     reference = next(system for system in grid.systems if system.name == grid.reference)
-    shared = command_of(options, reference, grid.seeds[0], others)
+    content = {
+        "from": str(Path(options.standing).resolve()),
+        "reference": command_of(options, reference, grid.seeds[0], others),
+        "models": models,
+        "overrides": overrides,
+        "runs": runs,
+    }
     Path(options.exp).mkdir(parents=True, exist_ok=True)
-    content = {"from": str(Path(options.standing).resolve()), "reference": shared, "runs": runs}
-    write_json(Path(options.exp) / "runs.json", content)
+    write_json(Path(options.exp) / RUNS, content)
 
 
 def command_of(options: Any, system: System, seed: int, others: Sequence[str]) -> list[str]:
     """The recipe with the options of a run."""
+
     exp = ["--exp", str(folder_of(options.exp, system, seed))]
     if options.models:
         return [options.recipe, *exp, "--model", str(folder_of(options.models, system, seed)), *others]
@@ -130,6 +143,7 @@ def whole(path: str) -> str:
 
 
 def say(states: list[tuple[str, Progress]], at_once: int) -> None:
+
     width = max(len(name) for name, _ in states)
     for name, progress in states:
         print(f"{name:{width}}  {progress}")
@@ -140,19 +154,50 @@ def say(states: list[tuple[str, Progress]], at_once: int) -> None:
 
 
 def read_runs(exp: str) -> dict[str, Any]:
-    path = Path(exp) / "runs.json"
+    path = Path(exp) / RUNS
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not content.keys() >= {"from", "reference", "runs"}:
+            raise ValueError("it is no list of runs")
+    except (OSError, ValueError, AttributeError) as error:
         raise InputError(f"{path}: cannot be read ({error}); `grid plan` writes it") from None
+    return content
+
+
+def changed_in_training(exp: str) -> tuple[str, ...]:
+    """Options that the command line of a comparison gave all systems beside those of the grid; says if that is lost."""
+    if not exp or not (Path(exp) / RUNS).exists():
+        return ()
+    runs = read_runs(exp)
+    if "overrides" not in runs:
+        log.warning(
+            "%s/%s: is of an older version, and does not say what the command line changed for all systems: "
+            "the grid alone is shown",
+            exp,
+            RUNS,
+        )
+    return tuple(runs.get("overrides", ()))
+
+
+def trained_in(exp: str) -> str:
+    """The folder of the comparison that trained what is tested here; '' for this one."""
+    return read_runs(exp).get("models", "") if (Path(exp) / RUNS).exists() else ""
+
+
+def failed(exp: str) -> list[str]:
+    """Names of the runs that did."""
+
+    folders = [Path(one["folder"]) for one in read_runs(exp)["runs"]]
+    return [folder.name for folder in folders if (folder / FAILED).exists()]
 
 
 def run(exp: str, number: str) -> None:
     """One run; how it ended is in its folder."""
+
     content = read_runs(exp)
     runs = content["runs"]
     if not number.isdigit() or not 1 <= int(number) <= len(runs):
-        raise InputError(f"{exp}/runs.json: has no run {number}; there are {len(runs)}")
+        raise InputError(f"{exp}/{RUNS}: has no run {number}; there are {len(runs)}")
     one = runs[int(number) - 1]
     folder = Path(one["folder"])
     folder.mkdir(parents=True, exist_ok=True)
@@ -168,15 +213,22 @@ def run(exp: str, number: str) -> None:
 
 
 def table(options: Any) -> None:
+    # Figures take seconds to import, and no other of these commands needs them.
+    from spk.report.comparison import compare_grid, write_comparison
+    from spk.report.comparison_page import comparison_page
+
     grid = chosen_grid(options)
     num_draws = whole_number("--draws", options.draws)
     if num_draws < 2:
         raise InputError(f"--draws: {num_draws} is out of range; allowed: 2 or more")
-    comparison = compare_grid(grid, options.exp, num_draws)
-    folder = Path(options.exp) / "report"
+    models = trained_in(options.exp)
+    overrides = (*changed_in_training(models), *changed_in_training(options.exp))
+    comparison = compare_grid(grid, options.exp, num_draws, overrides, models)
+    folder = Path(options.report or f"{options.exp}/report")
     write_comparison(folder, comparison)
     with whole_file(folder / "index.html") as file:
         file.write(comparison_page(comparison))
+    log.info("%s", folder / "index.html")
     print(comparison.markdown(), end="")
 
 

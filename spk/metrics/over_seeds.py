@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from spk.errors import InputError
-from spk.metrics.speaker_bootstrap import Draws, draw_metrics
+from spk.metrics.speaker_bootstrap import Draws, draw_metrics, joined
 from spk.metrics.weighted_trials import METRICS, nested
 
 
@@ -43,11 +43,19 @@ def compare_over_seeds(
     of the reference itself; None, too, is what no draw can tell.
     Raises: InputError for an unknown reference, and as `bootstrap`.
     """
-    if reference not in runs:
-        raise InputError(f"the reference {reference!r} has no scores; there are {', '.join(runs)}")
+    check_reference(reference, runs)
+    trials = is_target, enroll_speakers, test_speakers
+    draws = {name: [draw_metrics([one], *trials, num_draws, seed) for one in seeds] for name, seeds in runs.items()}
+    return compare_draws(draws, reference, level)
+
+
+def compare_draws(
+    runs: Mapping[str, Sequence[Draws]], reference: str, level: float = 0.95
+) -> dict[str, dict[str, Any]]:
+    """compare_over_seeds of `runs`: {system: the draws of each of its seeds}, all made of the same trials and seed."""
+    check_reference(reference, runs)
     names = [name for name, seeds in runs.items() for _ in seeds]
-    scores = [values for seeds in runs.values() for values in seeds]
-    draws = draw_metrics(scores, is_target, enroll_speakers, test_speakers, num_draws, seed)
+    draws = joined([one for seeds in runs.values() for one in seeds])
     places = {name: [place for place, own in enumerate(names) if own == name] for name in runs}
     result = {
         name: {"num_seeds": len(own), **nested(each_metric(draws, own, places[reference], name == reference, level))}
@@ -57,6 +65,11 @@ def compare_over_seeds(
         cells = [own[metric] if p_target is None else own[metric][p_target] for own in result.values()]
         correct([cell for cell in cells if cell["p"] is not None])
     return result
+
+
+def check_reference(reference: str, runs: Mapping[str, Any]) -> None:
+    if reference not in runs:
+        raise InputError(f"the reference {reference!r} has no scores; there are {', '.join(runs)}")
 
 
 def each_metric(

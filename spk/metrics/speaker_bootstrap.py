@@ -100,6 +100,12 @@ class Draws:
             return np.sqrt(drawn.var(axis=0, ddof=1) * self.num_speakers / (self.num_speakers - 1))
 
 
+def joined(several: Sequence[Draws]) -> Draws:
+    """Those of several systems as one, in this order; all are of the same trials, and made with the same seed."""
+    values = np.concatenate([one.values for one in several])
+    return Draws(several[0].num_speakers, values, np.concatenate([one.drawn for one in several], axis=1))
+
+
 def draw_metrics(
     systems: Sequence[NDArray[np.float64]],
     is_target: NDArray[np.bool_],

@@ -6,21 +6,22 @@ import csv
 import io
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from spk.backend import BACKENDS
 from spk.config import SystemConfig
+from spk.data.data_dir import first_names
 from spk.data.files import file_digest, whole_file, write_json
 from spk.errors import InputError
 from spk.metrics.json_numbers import without_infinities
-from spk.metrics.over_seeds import compare_over_seeds
+from spk.metrics.over_seeds import compare_draws
+from spk.report.draws import draws_of
 from spk.report.grid import Grid, folder_of
 from spk.report.progress import FAILED, progress_of, read_mark
 from spk.report.results import ScoreFile, find_scores
-from spk.report.speakers import speakers_of_trials
 from spk.report.table import NOT_KNOWN, is_log_likelihood_ratio, markdown_table
 
 log = logging.getLogger(__name__)
@@ -148,10 +149,12 @@ class Comparison:
     scores: Mapping[Group, Mapping[str, Sequence[ScoreFile]]]  # {...: {system: of each seed}}
     folders: Mapping[str, Sequence[Path]]  # {system: of each seed that has begun}
     configs: Mapping[str, SystemConfig]
+    missing: str = ""  # which runs have no scores, counted and named
 
     def markdown(self) -> str:
         lines = [f"- {name}: {value}\n" for name, value in self.made_from.items() if isinstance(value, str)]
-        return f"# Comparison\n\n{in_markdown(self.rows)}\n{EXPLANATION}\n{''.join(lines)}"
+        missing = f"{self.missing}\n" if self.missing else ""
+        return f"# Comparison\n\n{in_markdown(self.rows)}\n{EXPLANATION}{missing}\n{''.join(lines)}"
 
 
 EXPLANATION = """\
@@ -160,39 +163,62 @@ Mean ± standard deviation over seeds. Intervals and differences to the referenc
 """
 
 
-def compare_grid(grid: Grid, exp: str | os.PathLike[str], num_draws: int) -> Comparison:
-    """Of the runs that have scores. Raises: InputError where none has, or where runs saw other data than the first."""
+def compare_grid(
+    grid: Grid,
+    exp: str | os.PathLike[str],
+    num_draws: int,
+    overrides: tuple[str, ...] = (),
+    models: str | os.PathLike[str] = "",
+) -> Comparison:
+    """Of the runs that have scores.
+
+    `overrides`: what the command line changed for all systems; `models`: where runs of the same names were trained, if
+    not in `exp` but in another comparison of this grid.
+    Raises: InputError where none has scores, or where runs saw other data than the first.
+    """
     runs = {run: folder_of(exp, *run) for run in grid.runs()}
+    trained = {run: folder_of(models or exp, *run) for run in grid.runs()}
     scored = {run: folder for run, folder in runs.items() if any(folder.glob("scores_*.json"))}
     if not scored:
         raise InputError(f"{exp}: no run of {grid.path} has scores yet")
-    check_same_data(scored.values())
+    check_same_data([trained[run] for run in scored])
     found = find_scores([str(folder) for folder in scored.values()])
-    configs = {run: run[0].load(run[1]) for run in runs}
+    configs = {system.name: system.load(grid.seeds[0], overrides) for system in grid.systems}
     groups: dict[Group, dict[str, list[ScoreFile]]] = {}
-    for run, folder in scored.items():
+    for (system, _), folder in scored.items():
         for scores in found.get(str(folder), []):
-            row = scores.test_set, row_of(scores.backend, configs[run])
-            groups.setdefault(row, {}).setdefault(run[0].name, []).append(scores)
-    rows = []
-    for (test_set, backend), systems in groups.items():
-        results = compare_group(systems, grid.reference, num_draws)
-        for system in grid.systems:
-            folders = [runs[system, seed] for seed in grid.seeds]
-            minutes = [time for run, time in minutes_of(runs, configs).items() if run[0] == system and time is not None]
-            rows.append(
-                Row(
-                    system.name, test_set, backend, results.get(system.name), len(grid.seeds),
-                    failed=sum((folder / FAILED).exists() for folder in folders),
-                    minutes=sum(minutes) / len(minutes) if minutes else None,
-                )
-            )  # fmt: skip
-    begun = {
-        system.name: [folder for seed in grid.seeds if (folder := runs[system, seed]).is_dir()]
+            row = scores.test_set, row_of(scores.backend, configs[system.name])
+            groups.setdefault(row, {}).setdefault(system.name, []).append(scores)
+    minutes = {
+        system.name: mean_of_known([minutes_of(trained[system, seed], configs[system.name]) for seed in grid.seeds])
         for system in grid.systems
     }
-    first_configs = {system.name: configs[system, grid.seeds[0]] for system in grid.systems}
-    return Comparison(grid, rows, provenance(grid, scored.values(), num_draws), groups, begun, first_configs)
+    failed = {
+        system.name: sum((runs[system, seed] / FAILED).exists() for seed in grid.seeds) for system in grid.systems
+    }
+    rows = []
+    for number, ((test_set, backend), systems) in enumerate(groups.items(), start=1):
+        num_runs = sum(map(len, systems.values()))
+        log.info("%s, %s (%d of %d): %d runs, %d draws", test_set, backend, number, len(groups), num_runs, num_draws)
+        results = compare_group(systems, grid.reference, num_draws)
+        rows += [
+            Row(name, test_set, backend, results.get(name), len(grid.seeds), failed[name], minutes[name])
+            for name in configs
+        ]
+    begun = {
+        system.name: [folder for seed in grid.seeds if (folder := trained[system, seed]).is_dir()]
+        for system in grid.systems
+    }
+    told = provenance(grid, scored.values(), [trained[run] for run in scored], num_draws)
+    return Comparison(grid, rows, told, groups, begun, configs, without_scores(runs, scored))
+
+
+def without_scores(runs: Mapping[Any, Path], scored: Mapping[Any, Path]) -> str:
+    """One sentence; '' where all have scores."""
+    names = [
+        folder.name + " (failed)" * (folder / FAILED).exists() for run, folder in runs.items() if run not in scored
+    ]
+    return f"{len(names)} of {len(runs)} runs have no scores: {first_names(names)}." if names else ""
 
 
 def row_of(backend: str, config: SystemConfig) -> str:
@@ -202,52 +228,76 @@ def row_of(backend: str, config: SystemConfig) -> str:
 
 
 def compare_group(systems: Mapping[str, list[ScoreFile]], reference: str, num_draws: int) -> dict[str, dict[str, Any]]:
-    """compare_over_seeds of score files of one trial list. Without the reference, each system is its own."""
-    first = next(iter(systems.values()))[0]
-    trials = first.read()[0]
-    values = {name: [scores.read()[1] for scores in files] for name, files in systems.items()}
-    speakers = speakers_of_trials(trials, first.utt2spk, first.enroll_models)
-    if reference in values:
-        return compare_over_seeds(values, reference, trials.is_target, *speakers, num_draws)
-    log.warning("%s: the reference %s has no scores yet: no differences", first.trials, reference)
-    return {
-        name: compare_over_seeds({name: own}, name, trials.is_target, *speakers, num_draws)[name]
-        for name, own in values.items()
+    """compare_draws of score files of one trial list. Without the reference, each system is its own."""
+    check_same_trials([scores for files in systems.values() for scores in files])
+    draws = {name: [draws_of(scores, num_draws) for scores in files] for name, files in systems.items()}
+    if reference in draws:
+        return compare_draws(draws, reference)
+    trials = next(iter(systems.values()))[0].trials
+    log.warning("%s: the reference %s has no scores yet: no differences", trials, reference)
+    return {name: compare_draws({name: own}, name)[name] for name, own in draws.items()}
+
+
+def check_same_trials(several: Sequence[ScoreFile]) -> None:
+    """InputError for score files of other trials, or of other speakers in them, than the first."""
+    first = several[0]
+    digests = {
+        path: file_digest(path) for path in {str(path) for one in several for path in (one.trials, *one.utt2spk)}
     }
+    for scores in several:
+        for wanted, path in zip((first.trials, *first.utt2spk), (scores.trials, *scores.utt2spk), strict=False):
+            if digests[str(path)] != digests[str(wanted)]:
+                raise InputError(
+                    f"{scores.path}: is of {path}, and {first.path} of {wanted}, which is another one; score both on "
+                    "the same list"
+                )
 
 
 def check_same_data(folders: Sequence[Path]) -> None:
-    """InputError that names runs that were trained on other data."""
-    digests = {folder: (read_mark(folder / "run.json") or {}).get("data_digests") for folder in folders}
-    first, *others = digests
-    if odd := [str(folder) for folder in others if digests[folder] != digests[first]]:
+    """InputError that names runs that were trained on other data; says so where that is not known."""
+    told = {folder: read_mark(folder / "run.json") for folder in folders}
+    if missing := [folder for folder, run in told.items() if not run]:
+        log.warning(
+            "%s: no readable run.json (%d of %d runs): on which data they were trained is not known",
+            *(missing[0], len(missing), len(folders)),
+        )
+    digests = {folder: run.get("data_digests") for folder, run in told.items() if run}
+    first = next(iter(digests), None)
+    if odd := [str(folder) for folder in digests if digests[folder] != digests[first]]:
         raise InputError(f"trained on other data than {first}: {', '.join(odd)}; remove them, and run them again")
 
 
-def minutes_of(runs: Mapping[Any, Path], configs: Mapping[Any, SystemConfig]) -> dict[Any, float | None]:
+def minutes_of(folder: Path, config: SystemConfig) -> float | None:
     """Of training, by its steps and its usual rate."""
-    times = {}
-    for run, folder in runs.items():
-        progress = progress_of(folder, configs[run], {})
-        known = progress.crops_per_second and progress.batch_size
-        times[run] = progress.step * progress.batch_size / progress.crops_per_second / 60 if known else None
-    return times
+    progress = progress_of(folder, config, {})
+    if progress.crops_per_second and progress.batch_size:
+        return progress.step * progress.batch_size / progress.crops_per_second / 60
+    return None
 
 
-def provenance(grid: Grid, folders: Sequence[Path], num_draws: int) -> dict[str, Any]:
+def mean_of_known(numbers: Sequence[float | None]) -> float | None:
+    known = [number for number in numbers if number is not None]
+    return sum(known) / len(known) if known else None
+
+
+def provenance(grid: Grid, runs: Sequence[Path], trained: Sequence[Path], num_draws: int) -> dict[str, Any]:
     """What a reader needs to make the table again; texts are shown below it."""
-    told = [read_mark(folder / "run.json") or {} for folder in folders]
+    told = [run for folder in trained if (run := read_mark(folder / "run.json"))]
 
-    def all_of(value: Any) -> str:
-        return "; ".join(dict.fromkeys(str(value(one)) for one in told))
+    def all_of(value: Callable[[dict[str, Any]], str]) -> str:
+        return "; ".join(dict.fromkeys(text for one in told if (text := value(one)))) or "not known"
+
+    def data_of(run: dict[str, Any]) -> str:
+        digest = run.get("data_digests", {}).get("feats.scp")
+        return f"{run['data']}, feats.scp {digest[:16]}" if digest else run.get("data", "")
 
     return {
         "grid": f"{grid.path}, SHA-256 {file_digest(grid.path)[:16]}; reference {grid.reference}; {num_draws} draws",
-        "commit": all_of(lambda one: one.get("commit")),
-        "versions": all_of(lambda one: ", ".join(f"{name} {version}" for name, version in one["versions"].items())),
-        "machine": all_of(lambda one: ", ".join(str(value) for value in one["machine"].values() if value)),
-        "data": all_of(lambda one: f"{one['data']}, feats.scp {one['data_digests']['feats.scp'][:16]}"),
-        "runs": [str(folder) for folder in folders],
+        "commit": all_of(lambda one: one.get("commit") or ""),
+        "versions": all_of(lambda one: ", ".join(f"{name} {v}" for name, v in one.get("versions", {}).items())),
+        "machine": all_of(lambda one: ", ".join(str(value) for value in one.get("machine", {}).values() if value)),
+        "data": all_of(data_of),
+        "runs": [str(folder) for folder in runs],
     }
 
 

@@ -31,7 +31,8 @@ TICKS = (1e-5, 1e-4, 1e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.95)  # r
 LEAST_RATE, MOST_RATE = 1e-5, 0.6  # of the DET axes, unless a curve's EER or a minDCF point is larger
 LARGEST_RATE = 0.99  # that they reach; beyond it lies rejecting, or accepting, all
 MARKERS = "s^vDPX"
-DET_MARKS = "; ".join(["● EER", *(f"{sign} minDCF({p})" for sign, p in zip("□△▽", P_TARGETS, strict=False))])
+SIGNS = "□△▽"
+MOST_CURVES_WITH_COSTS = 12  # of a page's DET figure; of more the EER alone is marked
 MOST_CURVES_WITH_LEGEND_INSIDE = 8
 MOST_COLUMNS = 4  # of histograms, with as many rows before there is another column
 NUM_BINS = 100
@@ -65,17 +66,23 @@ def det_plot(path: str | os.PathLike[str], curves: Sequence[tuple[str, ErrorRate
 
 
 def det_figure(curves: Sequence[DetCurve]) -> Figure:
-    """`draw_det`, for `in_svg`; DET_MARKS says in words what is marked."""
+    """`draw_det`, for `in_svg`; `det_marks` says in words what is marked."""
     with matplotlib.rc_context(STYLE):
         figure = new_figure(5.4)
         axes = figure.subplots()
-        draw_det(axes, curves)
+        draw_det(axes, curves, with_costs=len(curves) <= MOST_CURVES_WITH_COSTS)
         axes.set(aspect="auto")  # there is little width to give away
         legend_below(figure, axes)
     return figure
 
 
-def draw_det(axes: Axes, curves: Sequence[DetCurve]) -> None:
+def det_marks(num_curves: int) -> str:
+    """What `det_figure` marks on so many curves."""
+    costs = [f"{sign} minDCF({p})" for sign, p in zip(SIGNS, P_TARGETS, strict=False)]
+    return "; ".join(["● EER", *(costs if num_curves <= MOST_CURVES_WITH_COSTS else [])])
+
+
+def draw_det(axes: Axes, curves: Sequence[DetCurve], with_costs: bool = True) -> None:
     """Miss against false-alarm rate of several systems on normal-deviate axes; EER (o) and minDCF points are marked.
 
     Martin et al., The DET curve in assessment of detection task performance, Eurospeech 1997: scores that are normally
@@ -84,8 +91,9 @@ def draw_det(axes: Axes, curves: Sequence[DetCurve]) -> None:
     smallest = min(1 / max(curve.rates.num_targets, curve.rates.num_nontargets) for curve in curves)
     least = np.clip(smallest, LEAST_RATE, 1e-3)
     most = min(LARGEST_RATE, max(MOST_RATE, *(1.2 * eer_from(curve.rates) for curve in curves)))
-    marks = [[best_point(curve.rates, float(p_target)) for p_target in P_TARGETS] for curve in curves]
-    most_missed = min(LARGEST_RATE, max(most, *(miss for points in marks for _, miss in points)))
+    marked = P_TARGETS if with_costs else ()
+    marks = [[best_point(curve.rates, float(p_target)) for p_target in marked] for curve in curves]
+    most_missed = min(LARGEST_RATE, max([most, *(miss for points in marks for _, miss in points)]))
 
     def deviate(rate: NDArray[np.float64] | float) -> NDArray[np.float64]:
         return norm.ppf(np.clip(rate, least / 2, 1 - least / 2))

@@ -82,17 +82,20 @@ def mean_of(several: Sequence[Series]) -> Series:
     return common, np.mean(rows, axis=0)
 
 
-def learning_figure(curves: Mapping[str, Sequence[LearningCurve]]) -> Figure:
-    """{system: the curve of each seed} -> the loss above, the validation EER below where there is any."""
+def learning_figure(curves: Mapping[str, Sequence[LearningCurve]], styles: Mapping[str, int]) -> Figure:
+    """{system: the curve of each seed} -> the loss above, the validation EER below where there is any.
+
+    `styles`: the number of each system's line.
+    """
     with_eer = any(len(one.validation_eer[0]) for runs in curves.values() for one in runs)
     with matplotlib.rc_context(STYLE):
         figure = new_figure(5.4 if with_eer else 3.2)
         panels = figure.subplots(2 if with_eer else 1, 1, sharex=True, squeeze=False).ravel()
-        for number, (system, runs) in enumerate(curves.items()):
-            draw(panels[0], [one.loss for one in runs], number, system)
+        for system, runs in curves.items():
+            draw(panels[0], [one.loss for one in runs], styles[system], system)
             if with_eer:
                 percent = [(steps, 100 * eer) for steps, eer in (one.validation_eer for one in runs)]
-                draw(panels[1], percent, number, "")
+                draw(panels[1], percent, styles[system], "")
         panels[0].set(ylabel="Loss")
         panels[-1].set(xlabel="Step")
         if with_eer:

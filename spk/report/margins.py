@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,7 +24,7 @@ COSINES = np.linspace(-1, 1, 201)
 
 def margin_of(section: Mapping[str, Any]) -> NDArray[np.float64] | None:
     """cos(theta) - phi(cos(theta)) at COSINES [201], of the loss that a config's section names; None: it has no phi."""
-    loss = LOSSES.build("loss", section, embedding_dim=1, num_speakers=2)
+    loss = LOSSES.build("loss", section, embedding_dim=1, num_speakers=2, utterances_per_speaker=2)
     if not isinstance(loss, MarginSoftmax):
         return None
     cosines = torch.from_numpy(COSINES)
@@ -43,10 +44,13 @@ def with_constant_margin(sections: Mapping[str, Mapping[str, Any]]) -> dict[str,
     return result
 
 
-def margin_figure(sections: Mapping[str, Mapping[str, Any]], cosines: Mapping[str, Sequence[Cosines]]) -> Figure | None:
+def margin_figure(
+    sections: Mapping[str, Mapping[str, Any]], cosines: Mapping[str, Sequence[Cosines]], styles: Mapping[str, int]
+) -> Figure | None:
     """Margins above, how cos(theta) is distributed at the end of training below; None where no loss has a margin.
 
-    `sections`: {system: its loss}; `cosines`: {system: each seed's}, of some of these.
+    `sections`: {system: its loss}; `cosines`: {system: each seed's}, of some of these; `styles`: {system: the number
+    of its line}.
     """
     margins = {name: margin_of(section) for name, section in sections.items()}
     margins = {name: margin for name, margin in margins.items() if margin is not None}
@@ -55,12 +59,13 @@ def margin_figure(sections: Mapping[str, Mapping[str, Any]], cosines: Mapping[st
     margins |= {
         name: margin_of(section) for name, section in with_constant_margin(sections).items() if name not in sections
     }
+    unused = itertools.count(max(styles.values(), default=-1) + 1)
     below = {name: runs for name, runs in cosines.items() if name in margins and runs}
     with matplotlib.rc_context(STYLE):
         figure = new_figure(5.4 if below else 3.4)
         panels = figure.subplots(2 if below else 1, 1, sharex=True, squeeze=False).ravel()
-        for number, (name, margin) in enumerate(margins.items()):
-            style = line_style(number)
+        for name, margin in margins.items():
+            style = line_style(styles[name] if name in styles else next(unused))
             panels[0].plot(COSINES, margin, label=name, linewidth=1.4, **style)
             if name in below:
                 ends = density(stage_counts(below[name])[-1])

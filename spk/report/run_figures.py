@@ -13,8 +13,12 @@ from spk.report.margins import margin_figure
 from spk.report.svg import in_svg
 
 
-def training_section(folders: Mapping[str, Sequence[Path]], losses: Mapping[str, Mapping[str, Any]]) -> str:
-    """{system: the folder of each seed}, {system: the loss of its config} -> HTML. What cannot be drawn, it says.
+def training_section(
+    folders: Mapping[str, Sequence[Path]], losses: Mapping[str, Mapping[str, Any]], styles: Mapping[str, int]
+) -> str:
+    """{system: the folder of each seed}, {...: the loss of its config}, {...: the number of its line} -> HTML.
+
+    What cannot be drawn, it says.
 
     Raises: InputError for files that are no such logs.
     """
@@ -28,13 +32,15 @@ def training_section(folders: Mapping[str, Sequence[Path]], losses: Mapping[str,
             + (" Thick: the mean over seeds; thin: each seed." if max(map(len, curves.values())) > 1 else "")
             + (" Losses of different objectives have different units." if len(curves) > 1 else "")
         )
-        content += figures([figure(in_svg(learning_figure(curves)), caption)])
+        content += figures([figure(in_svg(learning_figure(curves, styles)), caption)])
     if without:
         content += paragraph(f"No learning curve: {', '.join(without)} left no training.csv.", "note")
-    return content + cosine_part(folders, losses)
+    return content + cosine_part(folders, losses, styles)
 
 
-def cosine_part(folders: Mapping[str, Sequence[Path]], losses: Mapping[str, Mapping[str, Any]]) -> str:
+def cosine_part(
+    folders: Mapping[str, Sequence[Path]], losses: Mapping[str, Mapping[str, Any]], styles: Mapping[str, int]
+) -> str:
     read = {name: [read_cosines(folder / "cosines.csv") for folder in own] for name, own in folders.items()}
     cosines = {name: own for name, several in read.items() if (own := [one for one in several if one is not None])}
     content = subheading("cos θ between training crops and their speakers")
@@ -46,7 +52,7 @@ def cosine_part(folders: Mapping[str, Sequence[Path]], losses: Mapping[str, Mapp
         )
         for name, runs in cosines.items()
     ]
-    margins = margin_figure(losses, cosines)
+    margins = margin_figure(losses, cosines, styles)
     if margins is not None:
         below = " Below: how cos θ is distributed at the end of training." if cosines else ""
         caption = f"What the margin takes off the cosine to a crop's speaker, at the end of training.{below}"

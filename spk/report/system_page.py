@@ -8,7 +8,7 @@ from typing import Any
 
 from spk.metrics.eer import eer_from
 from spk.metrics.error_rates import error_rates
-from spk.report.figures import DET_MARKS, DetCurve, det_figure, histogram_figure
+from spk.report.figures import DetCurve, det_figure, det_marks, histogram_figure
 from spk.report.html import figure, figures, folded, page, paragraph, table
 from spk.report.results import ScoreFile, without_calibrated_twins
 from spk.report.run_figures import training_section
@@ -31,7 +31,8 @@ def system_page(
         content = test_set_section(test_set, [rows[place] for place in own], [score_files[place] for place in own])
         sections.append((test_set, content))
     if folders:
-        content = training_section({name: [folder] for name, folder in folders.items()}, losses)
+        styles = {name: number for number, name in enumerate(folders)}
+        content = training_section({name: [folder] for name, folder in folders.items()}, losses, styles)
         sections.append(("Training", content))
     lead = paragraph(
         "EER in percent; its 95 % interval is over other speakers. minDCF(p) is the least normalised detection cost at "
@@ -58,7 +59,7 @@ def test_set_section(test_set: str, rows: Sequence[Mapping[str, Any]], score_fil
         if scores in raw:
             rates = error_rates(*split)
             curves.append(DetCurve(f"{label}, EER {100 * eer_from(rates):.2f} %", rates, len(curves)))
-    caption = f"DET curves on {test_set}: miss against false-alarm rate; {DET_MARKS}."
+    caption = f"DET curves on {test_set}: miss against false-alarm rate; {det_marks(len(curves))}."
     content += figures([figure(in_svg(det_figure(curves)), caption)])
     drawn = [
         figure(drawing, f"Scores of target and non-target trials of {test_set}: {scores.system}, {scores.backend}.")

@@ -1,10 +1,15 @@
-"""The table of a grid in Markdown, LaTeX and CSV."""
+"""The table of a grid in Markdown, LaTeX and CSV; where its runs were trained, and on which trials they compare."""
 
 from __future__ import annotations
 
 import csv
 
-from spk.report.comparison import HEADINGS, Row, in_csv, in_latex, in_markdown
+import pytest
+from unit.report.comparison_tree import NUM_ROWS, RATE, SYSTEMS, write_tree
+
+from spk.errors import InputError
+from spk.report.comparison import HEADINGS, Row, compare_grid, in_csv, in_latex, in_markdown
+from spk.report.grid import read_grid
 
 
 def number(mean, deviation=None, difference=None, p=None):
@@ -56,3 +61,49 @@ def test_the_three_forms_have_the_same_cells():
     latex = in_latex(ROWS)
     assert r"am\_softmax" in latex and r"4.00 $\pm$ 0.10" in latex and r"EER \%" in latex and "$<$0.0001" in latex
     assert latex.count(r"\midrule") == 2  # below the head, and before the other back-end
+
+
+@pytest.fixture(scope="module")
+def tested_elsewhere(tmp_path_factory):
+    """Scores in exp, what was trained in models; the second system trained on other data."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    systems = {name: SYSTEMS[name] for name in ("am_0.2", "dam_0.2")}
+    write_tree(folder, systems, seeds=(1,), backends=("cosine",), models="models")
+    return folder
+
+
+def test_what_was_trained_elsewhere_is_looked_up_there(tested_elsewhere):
+    folder = tested_elsewhere
+    grid = read_grid(folder / "grid.yaml")
+    comparison = compare_grid(grid, folder / "exp", 2, ("--batch.size", "100"), folder / "models")
+    assert comparison.folders == {name: [folder / f"models/{name}_seed1"] for name in ("am_0.2", "dam_0.2")}
+    assert {config.batch.size for config in comparison.configs.values()} == {100}
+    assert [row.minutes for row in comparison.rows] == pytest.approx([NUM_ROWS * 100 / RATE / 60] * 2)
+    assert comparison.made_from["commit"] == "0123abc"
+    assert comparison.made_from["runs"] == [str(folder / f"exp/{name}_seed1") for name in ("am_0.2", "dam_0.2")]
+
+
+def test_other_training_data_are_noticed_where_the_training_was(tested_elsewhere, caplog):
+    folder = tested_elsewhere
+    path = folder / "models/dam_0.2_seed1/run.json"
+    kept = path.read_text()
+    path.write_text(kept.replace("ffff", "eeee"))
+    with pytest.raises(InputError, match=r"models/am_0.2_seed1: \S*/models/dam_0.2_seed1; remove"):
+        compare_grid(read_grid(folder / "grid.yaml"), folder / "exp", 2, (), folder / "models")
+    path.unlink()
+    comparison = compare_grid(read_grid(folder / "grid.yaml"), folder / "exp", 2, (), folder / "models")
+    assert "dam_0.2_seed1: no readable run.json (1 of 2 runs)" in caplog.text
+    assert comparison.made_from["commit"] == "0123abc"
+    path.write_text(kept)
+
+
+def test_scores_of_other_trials_are_not_compared(tested_elsewhere):
+    folder = tested_elsewhere
+    others = (folder / "trials").read_text().splitlines(keepends=True)
+    (folder / "others").write_text("".join(others[::-1]))
+    path = folder / "exp/dam_0.2_seed1/scores_test_cosine.json"
+    kept = path.read_text()
+    path.write_text(kept.replace("/trials", "/others"))
+    with pytest.raises(InputError, match=r"is of \S+/others, and \S+ of \S+/trials, which is another"):
+        compare_grid(read_grid(folder / "grid.yaml"), folder / "exp", 2, (), folder / "models")
+    path.write_text(kept)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from spk.losses import LOSSES
+from spk.losses.margin_softmax import MarginSoftmax
 from spk.report.margins import COSINES, margin_figure, margin_of, with_constant_margin
 
 
@@ -31,4 +33,10 @@ def test_a_dynamic_margin_has_a_constant_one_beside_it():
 
 
 def test_nothing_is_drawn_where_no_loss_has_a_margin():
-    assert margin_figure({"one": {"name": "softmax"}, "other": {"name": "nsl"}}, {}) is None
+    assert margin_figure({"one": {"name": "softmax"}, "other": {"name": "nsl"}}, {}, {}) is None
+
+
+@pytest.mark.parametrize("name", sorted(set(LOSSES) - {"sum"}))
+def test_every_objective_has_a_margin_or_none(name):
+    has_cosines = issubclass(LOSSES[name], MarginSoftmax)
+    assert (margin_of({"name": name}) is not None) == has_cosines
