@@ -2,7 +2,8 @@
 
 Usage: spk enroll [options] EXP GALLERY NAME RECORDING...
 GALLERY is a directory, which is made where there is none. What is enrolled are embeddings, for any back-end of EXP,
-which takes the mean over a speaker's recordings. A recording that cannot be used stops all of them.
+which takes the mean over a speaker's recordings. A recording that cannot be used stops all of them; several calls at a
+time may enrol in one gallery.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ def main() -> None:
     from spk.verification.gallery import Enrolled, Gallery
 
     verifier = open_verifier(options)
-    embedded = [crops for _, crops in verifier.embed_files(options.recordings)]
     gallery = Gallery(options.gallery, verifier.digest, create=True)
+    gallery.file_of(options.name)  # raises for what is no name, before anything is embedded
+    embedded = [crops for _, crops in verifier.embed_files(options.recordings)]
     digests = [file_digest(recording) for recording in options.recordings]
     now = gallery.add(options.name, Enrolled(options.recordings, digests, embedded))
     log.info("%s: %s has %d recordings", options.gallery, options.name, len(now.recordings))

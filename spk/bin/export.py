@@ -12,6 +12,7 @@ import logging
 from pathlib import Path
 
 from spk.bin.command import argument_parser, command
+from spk.data.files import remove_partials
 from spk.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ def main() -> None:
         raise InputError(f"{out}: is a directory; name a file")
     from spk.verification.bundle import unpacked, write_bundle
 
+    remove_partials(out.parent, out.name)
     with unpacked(options.exp) as exp:
         if out.suffix == ".spk":
             parts = write_bundle(exp, out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -43,9 +44,12 @@ def whole_file(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO]:
         raise
 
 
-def remove_partials(folder: Path) -> None:
-    """Remove what killed writers by `whole_file` have left in a folder; those that still write keep theirs."""
-    for partial in folder.glob(".*.partial"):
+def remove_partials(folder: Path, name: str | None = None) -> None:
+    """Remove what killed writers by `whole_file` have left in a folder, of all files or of the one with this name.
+
+    Those that still write keep theirs.
+    """
+    for partial in folder.glob(".*.partial" if name is None else f".{glob.escape(name)}.*.partial"):
         process = partial.name.split(".")[-2]
         if process.isdecimal() and not Path("/proc", process).exists():
             partial.unlink(missing_ok=True)

@@ -17,8 +17,9 @@ from urllib.parse import quote, unquote
 import numpy as np
 from numpy.typing import NDArray
 
+from spk.data.alone import alone_in
 from spk.data.data_dir import count_and_name
-from spk.data.files import named, read_json, whole_file, write_json
+from spk.data.files import named, read_json, remove_partials, whole_file, write_json
 from spk.errors import InputError
 
 LONGEST_FILE_NAME = 255  # bytes, of the file systems in use
@@ -34,29 +35,50 @@ class Enrolled:
 
 
 class Gallery:
-    """The speakers in a directory. `digest`: of the system's network, without which nothing is added or compared."""
+    """The speakers in a directory. `digest`: of the system's network, without which nothing is added or compared.
+
+    One call at a time changes it; others wait for it, and who reads meanwhile reads what was there before.
+    """
 
     def __init__(self, folder: str | os.PathLike[str], digest: str | None = None, create: bool = False) -> None:
-        """Raises: InputError for a directory that is no gallery, or of another system than `digest`."""
-        self.folder = Path(folder)
-        description = self.folder / "gallery.json"
+        """With `create` it may be new, and is there from its first speaker on.
+
+        Raises: InputError for a directory that is no gallery, or of another system than `digest`.
+        """
+        self.folder, self.digest = Path(folder), digest
+        self.description = self.folder / "gallery.json"
         if self.folder.exists() and not self.folder.is_dir():
             raise InputError(f"{folder}: is a file; a gallery is a directory")
-        if not description.exists():
-            if not create:
-                raise InputError(f"{folder}: is no gallery, there is no gallery.json; spk enroll begins one")
-            if self.folder.exists() and any(self.folder.iterdir()):
-                raise InputError(f"{folder}: is a directory of other things; name a new one for the gallery")
-            write_json(description, {"network": digest})
-        content = read_json(description)
+        if self.description.exists():
+            self.check_network()
+        elif create:
+            self.check_empty()
+        else:
+            raise InputError(f"{folder}: is no gallery, there is no gallery.json; spk enroll begins one")
+
+    def check_network(self) -> None:
+        content = read_json(self.description)
         network = content.get("network") if isinstance(content, dict) else None
         if not isinstance(network, str):
-            raise InputError(f"{description}: does not name its network; enrol in a new gallery")
-        if digest is not None and network != digest:
+            raise InputError(f"{self.description}: does not name its network; enrol in a new gallery")
+        if self.digest is not None and network != self.digest:
             raise InputError(
-                f"{folder}: was enrolled with another network ({network[:12]}..., not {digest[:12]}...), whose "
-                "embeddings cannot be compared; name that system, or enrol in a new gallery"
+                f"{self.folder}: was enrolled with another network ({network[:12]}..., not {self.digest[:12]}...), "
+                "whose embeddings cannot be compared; name that system, or enrol in a new gallery"
             )
+
+    def check_empty(self) -> None:
+        """But for what a call has left that was killed as it began the gallery."""
+        partial = f".{self.description.name}."
+        if self.folder.exists() and any(not path.name.startswith(partial) for path in self.folder.iterdir()):
+            raise InputError(f"{self.folder}: is a directory of other things; name a new one for the gallery")
+
+    def begin(self) -> None:
+        """Say whose embeddings these are, unless another call has done so meanwhile."""
+        if not self.description.exists():
+            self.check_empty()
+            write_json(self.description, {"network": self.digest})
+        self.check_network()
 
     def names(self) -> list[str]:
         """The speakers, in order."""
@@ -91,28 +113,35 @@ class Gallery:
         Raises: InputError where a recording is enrolled already, under this name or twice in `added`.
         """
         path = self.file_of(name)
-        before = self.read(name) if path.exists() else Enrolled([], [], [])
-        known = dict(zip(before.digests, before.recordings, strict=True))
-        for recording, digest in zip(added.recordings, added.digests, strict=True):
-            if digest in known:
-                raise InputError(f"{recording}: {name!r} is enrolled with it already (as {known[digest]})")
-            known[digest] = recording
-        now = Enrolled(
-            before.recordings + added.recordings, before.digests + added.digests, before.embeddings + added.embeddings
-        )
-        arrays = {f"embedding_{index}": embedding for index, embedding in enumerate(now.embeddings)}
-        with whole_file(path, "wb") as file:
-            np.savez(file, recordings=np.array(now.recordings), digests=np.array(now.digests), **arrays)
+        with alone_in(path):
+            before = self.read(name) if path.exists() else Enrolled([], [], [])
+            known = dict(zip(before.digests, before.recordings, strict=True))
+            for recording, digest in zip(added.recordings, added.digests, strict=True):
+                if digest in known:
+                    raise InputError(f"{recording}: {name!r} is enrolled with it already (as {known[digest]})")
+                known[digest] = recording
+            now = Enrolled(
+                before.recordings + added.recordings,
+                before.digests + added.digests,
+                before.embeddings + added.embeddings,
+            )
+            self.begin()
+            remove_partials(self.folder)
+            arrays = {f"embedding_{index}": embedding for index, embedding in enumerate(now.embeddings)}
+            with whole_file(path, "wb") as file:
+                np.savez(file, recordings=np.array(now.recordings), digests=np.array(now.digests), **arrays)
         return now
 
     def remove(self, names: Sequence[str]) -> None:
         """All of these speakers; InputError, and nothing is removed, where one is not there."""
-        there = set(self.names())
-        if unknown := [name for name in names if name not in there]:
-            raise InputError(
-                f"{self.folder}: nobody is called {', '.join(map(repr, unknown))}; there are {count_and_name(there)}"
-            )
-        for name in names:
-            path = self.file_of(name)
-            with named(path):
-                path.unlink(missing_ok=True)
+        with alone_in(self.description):
+            there = set(self.names())
+            if unknown := [name for name in names if name not in there]:
+                raise InputError(
+                    f"{self.folder}: nobody is called {', '.join(map(repr, unknown))}; there are "
+                    f"{count_and_name(there)}"
+                )
+            for name in names:
+                path = self.file_of(name)
+                with named(path):
+                    path.unlink(missing_ok=True)

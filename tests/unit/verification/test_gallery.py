@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -40,9 +45,72 @@ def test_a_recording_is_enrolled_once(tmp_path):
 
 
 def test_embeddings_of_another_network_are_not_mixed_in(tmp_path):
-    Gallery(tmp_path / "g", "net", create=True)
+    gallery, late = (Gallery(tmp_path / "g", network, create=True) for network in ("net", "other"))
+    gallery.add("Ann", enrolled("1"))
     with pytest.raises(InputError, match="enrolled with another network"):
         Gallery(tmp_path / "g", "other", create=True)
+    with pytest.raises(InputError, match="enrolled with another network"):
+        late.add("Bob", enrolled("2"))  # which found none when it began
+    assert gallery.names() == ["Ann"]
+
+
+def in_child(act: Callable[[], object]) -> int:
+    """A process of its own that does it; its number."""
+    if pid := os.fork():
+        return pid
+    status = 1
+    try:
+        act()
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def test_several_processes_enrol_at_a_time_and_nothing_is_lost(tmp_path):
+    def enrol(process: int) -> None:
+        gallery = Gallery(tmp_path / "g", "net", create=True)
+        for number in range(10):
+            gallery.add("Ann", enrolled(f"{process}-{number}"))
+
+    children = [in_child(lambda process=process: enrol(process)) for process in range(4)]
+    assert [os.waitpid(pid, 0)[1] for pid in children] == [0] * 4
+    there = Gallery(tmp_path / "g", "net").read("Ann").digests
+    assert sorted(there) == sorted(f"{process}-{number}" for process in range(4) for number in range(10))
+    assert {path.name for path in (tmp_path / "g").iterdir()} == {"gallery.json", "Ann.npz"}
+
+
+@pytest.mark.parametrize("is_new", [True, False], ids=["a new gallery", "a speaker who is there"])
+@pytest.mark.parametrize("moment", ["fsync", "replace", "after"])
+def test_killed_as_it_writes_it_leaves_what_was_there_or_what_comes(moment, is_new, tmp_path):
+    if not is_new:
+        Gallery(tmp_path / "g", "net", create=True).add("Ann", enrolled("1"))
+
+    def die(*arguments: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def add() -> None:
+        rename = Path.replace
+
+        def rename_and_die(path: Path, target: Path) -> None:
+            rename(path, target)
+            die()
+
+        if moment == "fsync":
+            os.fsync = die
+        else:
+            Path.replace = die if moment == "replace" else rename_and_die
+        Gallery(tmp_path / "g", "net", create=True).add("Ann", enrolled("2"))
+
+    assert os.waitpid(in_child(add), 0)[1] == signal.SIGKILL
+    gallery = Gallery(tmp_path / "g", "net", create=True)
+    before = [] if is_new else ["1"]
+    is_added = moment == "after" and not is_new  # of a new gallery, the description is written first
+    assert gallery.names() == ([] if is_new else ["Ann"])
+    if not is_new:
+        assert gallery.read("Ann").digests == before + ["2"] * is_added
+    gallery.add("Ann", enrolled("3"))
+    assert gallery.read("Ann").digests == [*before, *["2"] * is_added, "3"]
+    assert {path.name for path in (tmp_path / "g").iterdir()} == {"gallery.json", "Ann.npz"}
 
 
 def test_nothing_is_removed_where_one_name_is_unknown(tmp_path):
@@ -61,6 +129,8 @@ def test_other_directories_and_damaged_files_are_refused(tmp_path):
         Gallery(tmp_path, "net", create=True)
     with pytest.raises(InputError, match="is a file"):
         Gallery(tmp_path / "x", "net", create=True)
+    with pytest.raises(InputError, match=r"there is no gallery\.json"):
+        Gallery(tmp_path / "g")
     gallery = Gallery(tmp_path / "g", "net", create=True)
     gallery.add("Ann", enrolled("1"))
     path = gallery.file_of("Ann")
