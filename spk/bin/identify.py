@@ -2,7 +2,8 @@
 
 Usage: spk identify [options] EXP GALLERY RECORDING...
 The speaker may be a stranger: the best one is named only from the threshold on, as in spk verify. A calibration is
-trained on single recordings, and a speaker who was enrolled with several has surer scores than it expects.
+trained on single recordings, and a speaker who was enrolled with several has surer scores than it expects. Recordings
+that cannot be used are left out, with a line for each, and then the status is 1.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 
 from spk.bin.command import argument_parser, command
 from spk.bin.use_options import (
+    LeftOut,
     add_decision_options,
     add_model_options,
     as_json,
@@ -52,7 +54,8 @@ def main() -> None:
     speakers = np.stack([verifier.represent(embeddings) for embeddings in enrolled])
     counts = [len(embeddings) for embeddings in enrolled]
     answers = []
-    for recording, crops in verifier.embed_files(options.recordings):
+    left_out = LeftOut(len(options.recordings))
+    for recording, crops in verifier.embed_files(options.recordings, left_out):
         scores = verifier.scores(speakers, verifier.represent([crops]), counts)
         best = np.argsort(-scores, kind="stable")[:top]
         ranked = [(names[row], decision.of(float(scores[row]), verifier.calibration)) for row in best]
@@ -77,6 +80,7 @@ def main() -> None:
         print_json({"backend": verifier.name, "answers": answers})
     elif decision.threshold is None and verifier.calibration is None:
         log.info("no decision: %s", why_undecided(verifier))
+    left_out.end()
 
 
 if __name__ == "__main__":

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from spk.errors import InputError
 from spk.schema import check_value
 
 if TYPE_CHECKING:
     from spk.verification.verifier import Decision, Verdict, Verifier
+
+log = logging.getLogger(__name__)
 
 
 def add_model_options(parser: argparse.ArgumentParser, with_backend: bool = True) -> None:
@@ -38,8 +43,6 @@ def open_verifier(options: argparse.Namespace) -> Verifier:
     """The system that the options name."""
     longest = check_value("--longest", options.longest, float)
     if not longest >= 1:
-        from spk.errors import InputError
-
         raise InputError(f"--longest: {longest:g} is out of range; allowed: at least 1 (seconds)")
     import torch
 
@@ -51,6 +54,30 @@ def open_verifier(options: argparse.Namespace) -> Verifier:
     verifier = spk.load(options.exp, getattr(options, "backend", "own"), device)
     verifier.longest_part = longest
     return verifier
+
+
+class LeftOut:
+    """Of several recordings, those that cannot be used: each is said, and in the end they are counted.
+
+    One alone is no list: its InputError is raised.
+    """
+
+    def __init__(self, num_recordings: int, progress: Callable[[], object] = lambda: None) -> None:
+        self.num_recordings, self.count, self.progress = num_recordings, 0, progress
+
+    def __call__(self, path: str, error: InputError) -> None:
+        if self.num_recordings == 1:
+            raise error
+        log.error("left out: %s", error)
+        self.count += 1
+        self.progress()
+
+    def end(self) -> None:
+        """Raises: InputError where there are any."""
+        if self.count:
+            raise InputError(
+                f"{self.count} of {self.num_recordings} recordings cannot be used and are left out, as said above"
+            )
 
 
 def decision_of(options: argparse.Namespace) -> Decision:

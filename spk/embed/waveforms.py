@@ -56,18 +56,38 @@ class WaveformEmbedder:
         config = make_system(content, f"{exp_dir}/final.pt")
         return cls(embedder, config, read_evaluation("", content["evaluation"]), device, as_archived)
 
-    def __call__(self, waves: Sequence[Tensor | np.ndarray], rate: int) -> np.ndarray:
+    def __call__(
+        self, waves: Sequence[Tensor | np.ndarray], rate: int, names: Sequence[str] | None = None
+    ) -> np.ndarray:
         """Samples in ±1, [samples] each, at `rate` Hz -> float32 [N, D], or [N, K, D] where the system embeds K crops.
 
-        A higher rate is brought down as for audio files. Raises: InputError that names the wave, by its place, that is
-        empty, too short, not finite or not one channel, and for a rate below the system's.
+        A higher rate is brought down as for audio files. Raises: InputError that names the wave (out of `names`, or by
+        its place) that is empty, too short, not finite, not one channel or without a finite embedding, and for a rate
+        below the system's.
         """
         if not len(waves):
             raise InputError("no wave to embed")
-        features = [self.archived(matrix) for group in self.groups(waves, rate) for matrix in self.features(group)]
-        reader = FeaturesInMemory(features)
+        names = names or [f"wave {index}" for index in range(len(waves))]
+        groups = self.groups(waves, rate, names)
+        features = [self.archived(matrix) for group in groups for matrix in self.features(group)]
+        reader = FeaturesInMemory(features, names)
         num_frames = [len(matrix) for matrix in features]
         return embed(self.embedder, reader, num_frames, self.evaluation, device=self.device)
+
+    def crops_of_file(self, path: str, seconds: float) -> np.ndarray:
+        """[K, D], the crops of a system that embeds K of them, of a file of which nothing else is read.
+
+        Within 1e-5 what __call__ makes of the whole file when its features are not compressed; the codes of an ark need
+        all of them. Raises: InputError that names the file.
+        """
+        from spk.data.features import Source
+        from spk.data.wave_crops import WaveReader
+        from spk.train.wave_features import WaveFeatureReader
+
+        front_end = self.features.front_end
+        waves = WaveReader({path: Source(path)}, [path], [seconds], front_end)
+        reader = WaveFeatureReader(waves, front_end, self.device)
+        return embed(self.embedder, reader, waves.num_frames, self.evaluation, device=self.device)[0]
 
     def archived(self, matrix: np.ndarray) -> np.ndarray:
         """Features [T, F] as they come back from the ark that they would lie in."""
@@ -75,20 +95,21 @@ class WaveformEmbedder:
             return matrix
         return read_matrix_or_vector(io.BytesIO(encode_matrix(matrix, self.compression)))
 
-    def groups(self, waves: Sequence[Tensor | np.ndarray], rate: int) -> Iterator[list[np.ndarray]]:
+    def groups(
+        self, waves: Sequence[Tensor | np.ndarray], rate: int, names: Sequence[str]
+    ) -> Iterator[list[np.ndarray]]:
         """The waves, prepared; as many at a time as are analysed together."""
         group: list[np.ndarray] = []
-        for index, wave in enumerate(waves):
-            group.append(self.prepared(index, wave, rate))
+        for name, wave in zip(names, waves, strict=True):
+            group.append(self.prepared(name, wave, rate))
             if sum(map(len, group)) >= self.features.samples_at_once:
                 yield group
                 group = []
         if group:
             yield group
 
-    def prepared(self, index: int, wave: Tensor | np.ndarray, rate: int) -> np.ndarray:
+    def prepared(self, name: str, wave: Tensor | np.ndarray, rate: int) -> np.ndarray:
         """float32 [samples] at the system's rate."""
-        name = f"wave {index}"
         samples = np.asarray(wave.detach().cpu() if isinstance(wave, Tensor) else wave)
         if samples.ndim != 1:
             raise InputError(f"{name}: is of the shape {list(samples.shape)}; give one channel, [samples]")
@@ -115,10 +136,9 @@ class WaveformEmbedder:
 class FeaturesInMemory:
     """Matrices [T, F] as a FeatureReader gives those of an ark."""
 
-    def __init__(self, matrices: Sequence[np.ndarray]) -> None:
-        self.matrices = matrices
+    def __init__(self, matrices: Sequence[np.ndarray], names: Sequence[str]) -> None:
+        self.matrices, self.utterances = matrices, names
         self.dim = matrices[0].shape[1]
-        self.utterances = [f"wave {index}" for index in range(len(matrices))]
 
     def check_num_frames(self, indices: np.ndarray, expected: np.ndarray) -> None:
         """Nothing: they were counted here."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,44 +25,64 @@ SILENCE = 3 / 32768  # a recording that stays within so much, one step of 16 bit
 
 @dataclass(frozen=True)
 class Recording:
-    """`parts`: float32 [samples] each, in their order, at the system's rate; one where the recording is not long."""
+    """A file as its header describes it, to be read at `sample_rate` in `num_parts` equal parts."""
 
     path: str
-    parts: list[NDArray[np.float32]]
-    seconds: float  # of all parts together
+    seconds: float
+    sample_rate: int
+    min_samples: int
+    num_parts: int = 1
+
+    @property
+    def is_long(self) -> bool:
+        return self.num_parts > 1
+
+    def waves(self) -> Iterator[NDArray[np.float32]]:
+        """[samples] of one part after another, without the silent ones: memory does not grow with the number of parts.
+
+        Raises: InputError that names the file, for what cannot be read, is silent as a whole or shorter than
+        `min_samples`.
+        """
+        num_silent = 0
+        for index in range(self.num_parts):
+            part = None  # a short one is read to its end, whatever its header announces
+            if self.is_long:
+                part = (self.seconds * index / self.num_parts, self.seconds * (index + 1) / self.num_parts)
+            wave = read_audio(self.path, self.sample_rate, min_samples=self.min_samples, part=part).samples
+            if np.ptp(wave) > SILENCE:
+                yield wave
+            else:
+                num_silent += 1
+        if num_silent == self.num_parts:
+            raise InputError(f"{self.path}: all of its {self.seconds:.2f} s are silent; there is nobody to hear")
+        if self.is_long:
+            silent = f"; {num_silent} of them are silent and left out" if num_silent else ""
+            log.info("%s: %.0f s are taken in %d parts%s", self.path, self.seconds, self.num_parts, silent)
+        if self.seconds < SHORT:
+            log.warning(
+                "warning: %s: has %.2f s only; so little speech says little of who speaks", self.path, self.seconds
+            )
 
 
-def read_recording(
+def open_recording(
     path: str | os.PathLike[str], sample_rate: int, min_samples: int = 1, longest_part: float = LONGEST_PART
 ) -> Recording:
     """Any file that libsndfile reads (wav, flac, mp3, ogg), channels averaged, brought to `sample_rate`.
 
-    More than `longest_part` seconds come in equal parts, without those that are silent. Raises: InputError that names
-    the file, for what cannot be read, has a lower rate, is silent or has fewer than `min_samples`.
+    More than `longest_part` seconds come in parts. Raises: InputError that names the file, for a directory or a rate
+    below `sample_rate`; what else is wrong with it, `Recording.waves` finds.
     """
     path = os.fspath(path)
     if os.path.isdir(path):  # noqa: PTH112 (a name may be of either kind)
         raise InputError(f"{path}: is a directory; give a recording")
-    total, rate = header(path)
+    seconds, rate = header(path)
     if 0 < rate < sample_rate:
         raise InputError(
             f"{path}: sampled at {rate} Hz, and this system needs {sample_rate} Hz or more; raising the rate would not "
             f"bring back what is missing above {rate // 2} Hz: record at {sample_rate} Hz, or use a system trained at "
             f"{rate} Hz"
         )
-    count = max(1, math.ceil(total / longest_part))
-    bounds = [None] if count == 1 else [(i * total / count, (i + 1) * total / count) for i in range(count)]
-    parts = [read_audio(path, sample_rate, min_samples=min_samples, part=part).samples for part in bounds]
-    seconds = sum(map(len, parts)) / sample_rate
-    heard = [part for part in parts if np.ptp(part) > SILENCE]
-    if not heard:
-        raise InputError(f"{path}: all of its {seconds:.2f} s are silent; there is nobody to hear")
-    if count > 1:
-        silent = f"; {count - len(heard)} of them are silent and left out" if len(heard) < count else ""
-        log.info("%s: %.0f s are taken in %d parts%s", path, seconds, count, silent)
-    if seconds < SHORT:
-        log.warning("warning: %s: has %.2f s only; so little speech says little of who speaks", path, seconds)
-    return Recording(path, heard, seconds)
+    return Recording(path, seconds, sample_rate, min_samples, max(1, math.ceil(seconds / longest_part)))
 
 
 def header(path: str) -> tuple[float, int]:

@@ -24,14 +24,22 @@ from spk.embed.waveforms import WaveformEmbedder
 from spk.errors import InputError
 from spk.metrics.act_dcf import bayes_threshold
 from spk.verification.bundle import unpacked
-from spk.verification.recordings import LONGEST_PART, Recording, read_recording
+from spk.verification.recordings import LONGEST_PART, Recording, open_recording
 
 # What a back-end is called in a recipe's --backends -> the name of the class, and the folder of EXP that it needs.
 TRAINED = {"plda": ("plda", "backend_plda"), "lda_cosine": ("cosine", "backend_lda")}
 UNTRAINED = ("cosine", "euclidean")
 BACKEND_NAMES = ("own", *UNTRAINED, *TRAINED)
+# Rows of a recipe's table that are no back-ends.
+COHORT_ROWS = ("_z", "_t", "_s", "_as")
+CALIBRATED_ROWS = "calibrated_"
 
 Input = str | os.PathLike[str] | tuple[Tensor | np.ndarray, int]  # a file, or (wave, its rate)
+
+
+def refuse(path: str, error: InputError) -> None:
+    """What becomes of a recording that cannot be used, where nobody says otherwise."""
+    raise error
 
 
 @dataclass(frozen=True)
@@ -122,35 +130,68 @@ class Verifier:
         return embeddings[0] if is_one else embeddings
 
     def embed_files(
-        self, paths: Iterable[str | os.PathLike[str]], progress: Callable[[int], object] = lambda count: None
+        self,
+        paths: Iterable[str | os.PathLike[str]],
+        refused: Callable[[str, InputError], object] = refuse,
     ) -> Iterator[tuple[Recording, NDArray[np.float32]]]:
-        """Each recording, without its samples, and its crop or part embeddings [K, D]; in the order of `paths`.
+        """Each recording and its crop or part embeddings [K, D], in the order of `paths`.
 
-        As many at a time as are analysed together. Raises: InputError that names the file.
+        As many at a time as are analysed together, long ones part by part: memory is that of `longest_part`, however
+        many and long they are. What cannot be used is left out and given to `refused`, with the InputError that names
+        it, which is raised where there is no such function.
         """
-        for group in self.groups(paths):
-            waves = [part for recording in group for part in recording.parts]
-            try:
-                embeddings = iter(self.embedder(waves, self.sample_rate))
-            except InputError as error:
-                raise InputError(f"{', '.join(recording.path for recording in group)}: {error}") from None
-            for recording in group:
-                crops = [np.atleast_2d(next(embeddings)) for _ in recording.parts]
-                yield Recording(recording.path, [], recording.seconds), np.concatenate(crops)
-            progress(len(group))
-
-    def groups(self, paths: Iterable[str | os.PathLike[str]]) -> Iterator[list[Recording]]:
         features = self.embedder.features
-        # Crops are taken over all of a recording, and are as many however long it is.
-        longest = math.inf if self.embedder.evaluation.crops else self.longest_part
-        group: list[Recording] = []
-        for path in paths:
-            group.append(read_recording(path, self.sample_rate, features.min_samples, longest))
-            if sum(len(part) for recording in group for part in recording.parts) >= features.samples_at_once:
-                yield group
+        group: list[tuple[Recording, NDArray[np.float32]]] = []
+        for path in map(os.fspath, paths):
+            try:
+                recording = open_recording(path, self.sample_rate, features.min_samples, self.longest_part)
+                if not recording.is_long:
+                    group.extend((recording, wave) for wave in recording.waves())
+            except InputError as error:
+                refused(path, error)
+                continue
+            if recording.is_long or sum(len(wave) for _, wave in group) >= features.samples_at_once:
+                yield from self.embed_together(group, refused)
                 group = []
-        if group:
-            yield group
+            if recording.is_long:
+                yield from self.embed_long(recording, refused)
+        yield from self.embed_together(group, refused)
+
+    def embed_together(
+        self, group: list[tuple[Recording, NDArray[np.float32]]], refused: Callable[[str, InputError], object]
+    ) -> Iterator[tuple[Recording, NDArray[np.float32]]]:
+        """Of recordings that have been read; one by one where one of them cannot be embedded."""
+        if not group:
+            return
+        recordings, waves = zip(*group, strict=True)
+        try:
+            embeddings = self.embedder(waves, self.sample_rate, [recording.path for recording in recordings])
+        except InputError as error:
+            if len(group) == 1:
+                refused(recordings[0].path, error)
+                return
+            for one in group:
+                yield from self.embed_together([one], refused)
+            return
+        for recording, embedding in zip(recordings, embeddings, strict=True):
+            yield recording, np.atleast_2d(embedding)
+
+    def embed_long(
+        self, recording: Recording, refused: Callable[[str, InputError], object]
+    ) -> Iterator[tuple[Recording, NDArray[np.float32]]]:
+        """Of parts, the embedding of each. Crops are taken over all of it, and only these are read."""
+        try:
+            if self.embedder.evaluation.crops:
+                next(recording.waves())  # raises where nobody is to be heard
+                crops = self.embedder.crops_of_file(recording.path, recording.seconds)
+            else:
+                crops = np.concatenate(
+                    [self.embedder([wave], self.sample_rate, [recording.path]) for wave in recording.waves()]
+                )
+        except InputError as error:
+            refused(recording.path, error)
+            return
+        yield recording, crops
 
     def one_embedding(self, crops: NDArray[np.float32]) -> NDArray[np.float32]:
         """What steps/extract_embeddings writes of a recording: [D], or [K, D] with K crops.
@@ -204,7 +245,7 @@ class Verifier:
 def load_backend(exp: Path, name: str, embedder: WaveformEmbedder) -> tuple[Backend, LinearTransform | None, str]:
     """A back-end, what to apply to embeddings before it, and its name in tables."""
     if name not in BACKEND_NAMES:
-        raise InputError(f"--backend: no back-end is named {name!r}; known: {', '.join(BACKEND_NAMES)}")
+        raise InputError(f"--backend: {why_no_backend(name)}")
     section = embedder.evaluation.backend
     if name != "own" and name != section["name"]:
         section = {"name": TRAINED[name][0] if name in TRAINED else name}
@@ -219,6 +260,19 @@ def load_backend(exp: Path, name: str, embedder: WaveformEmbedder) -> tuple[Back
         raise InputError(f"--backend {name}: {error}") from None
     backend = BACKENDS.build("--backend", section, **given)
     return backend, transform, f"lda_{backend.label}" if name == "lda_cosine" else backend.label
+
+
+def why_no_backend(name: str) -> str:
+    """Why a name is none of BACKEND_NAMES, though it may stand in a recipe's table."""
+    for norm in COHORT_ROWS:
+        if (base := name.removesuffix(norm)) in BACKEND_NAMES and base != name:
+            return (
+                f"{name}: is normalised by the scores against a cohort, the training speakers, whom a trained system "
+                f"does not bring along; take {base}"
+            )
+    if (base := name.removeprefix(CALIBRATED_ROWS)) in BACKEND_NAMES and base != name:
+        return f"{name}: take {base}, whose calibration is used where there is one, and gives the llr"
+    return f"no back-end is named {name!r}; known: {', '.join(BACKEND_NAMES)}"
 
 
 def load_calibration(exp: Path, name: str, model: str | os.PathLike[str]) -> tuple[Calibration | None, str]:

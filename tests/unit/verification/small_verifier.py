@@ -11,7 +11,13 @@ import torch
 import yaml
 
 from spk.config import make_system
-from spk.embed.model import save_model
+from spk.data.ark import FeatureReader
+from spk.data.features import describe, join_shares, make_share, read_sources
+from spk.embed.embeddings import embed
+from spk.embed.model import load_model, save_model
+from spk.embed.write import write_embeddings
+from spk.feats import FRONT_ENDS
+from spk.feats.analysis import OneByOne
 from spk.nets.embedder import build_embedder
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -42,6 +48,24 @@ def calibrated(exp: Path, weight: float, offset: float, backends: tuple[str, ...
     }
     (exp / "calibration/calibration.json").write_text(json.dumps(description))
     return exp
+
+
+def embedded_by_the_recipe(exp: Path, folder: Path, names: list[str]) -> Path:
+    """FOLDER/embedding.scp of a recording for each name, by way of an ark that the front end's method compresses."""
+    folder.mkdir()
+    for seed, name in enumerate(names):
+        write_wave(folder / f"{name}.wav", noise(1.5 + 0.4 * (seed % 4), seed))
+    (folder / "wav.scp").write_text("".join(f"{name} {folder / name}.wav\n" for name in names))
+    front_end = FRONT_ENDS.build("features", "fbank40")
+    sources = read_sources(folder, allow_pipes=False)
+    made_from = describe(sources, {"name": "fbank40"}, front_end.compression, str(folder))
+    make_share(sources, folder / "f.1", made_from, lambda: OneByOne(front_end), allow_pipes=False)
+    join_shares(folder, [folder / "f.1"], max_rejected=0)
+    reader = FeatureReader(folder / "feats.scp")
+    embedder, content = load_model(exp)
+    evaluation = make_system(content, "system").evaluation
+    write_embeddings(str(folder / "embedding"), names, embed(embedder, reader, reader.num_frames(), evaluation))
+    return folder
 
 
 def noise(seconds: float, seed: int = 0, rate: int = 16000) -> np.ndarray:

@@ -6,51 +6,25 @@ import math
 
 import numpy as np
 import pytest
-from small_verifier import calibrated, noise, small_system, write_wave
+from small_verifier import calibrated, embedded_by_the_recipe, noise, small_system, write_wave
 
 import spk
 from spk.backend import BACKENDS
 from spk.backend.models import read_models
 from spk.backend.scoring import score_trials
-from spk.data.ark import FeatureReader
-from spk.data.features import describe, join_shares, make_share, read_sources
 from spk.data.trials import read_pairs
-from spk.embed.embeddings import embed
 from spk.embed.waveforms import WaveformEmbedder
-from spk.embed.write import write_embeddings
 from spk.errors import InputError
-from spk.feats import FRONT_ENDS
-from spk.feats.analysis import OneByOne
 from spk.verification.verifier import Decision
 
 NAMES = ["a", "b", "c", "d"]
-
-
-def embedded_by_the_recipe(exp, folder):
-    """FOLDER/embedding.scp of four recordings, by way of an ark that the front end's method compresses."""
-    folder.mkdir()
-    for seed, name in enumerate(NAMES):
-        write_wave(folder / f"{name}.wav", noise(1.5 + 0.4 * seed, seed))
-    (folder / "wav.scp").write_text("".join(f"{name} {folder / name}.wav\n" for name in NAMES))
-    front_end = FRONT_ENDS.build("features", "fbank40")
-    made_from = describe(
-        read_sources(folder, allow_pipes=False), {"name": "fbank40"}, front_end.compression, str(folder)
-    )
-    sources = read_sources(folder, allow_pipes=False)
-    make_share(sources, folder / "f.1", made_from, lambda: OneByOne(front_end), allow_pipes=False)
-    join_shares(folder, [folder / "f.1"], max_rejected=0)
-    reader = FeatureReader(folder / "feats.scp")
-    embedder = WaveformEmbedder.load(exp)
-    embeddings = embed(embedder.embedder, reader, reader.num_frames(), embedder.evaluation)
-    write_embeddings(str(folder / "embedding"), NAMES, embeddings)
-    return folder
 
 
 @pytest.mark.parametrize("backend", ["cosine", {"name": "euclidean", "length_normalize": False}])
 @pytest.mark.parametrize("crops", [0, 3])
 def test_the_score_is_that_of_the_recipe(crops, backend, tmp_path):
     exp = small_system(tmp_path / "exp", crops, backend)
-    data = embedded_by_the_recipe(exp, tmp_path / "data")
+    data = embedded_by_the_recipe(exp, tmp_path / "data", NAMES)
     (data / "trials").write_text("a b target\nc a nontarget\nb d nontarget\n")
     section = {"name": backend} if isinstance(backend, str) else backend
     expected = score_trials(read_pairs(data / "trials"), data, data, BACKENDS.build("backend", section))
@@ -59,9 +33,38 @@ def test_the_score_is_that_of_the_recipe(crops, backend, tmp_path):
     np.testing.assert_allclose(scores, expected, atol=2e-5)
 
 
+def test_one_bad_recording_is_named_and_loses_no_other(tmp_path, monkeypatch):
+    verifier = spk.load(small_system(tmp_path / "exp"))
+    good = [write_wave(tmp_path / f"{seed}.wav", noise(2, seed)) for seed in range(3)]
+    expected = [crops for _, crops in verifier.embed_files(good)]
+    silent = write_wave(tmp_path / "silent.wav", np.zeros(32000))
+    odd = write_wave(tmp_path / "odd.wav", noise(1.5, 9))
+    long = write_wave(tmp_path / "long.wav", np.zeros(400 * 160))
+    verifier.longest_part = 3.0
+    network = type(verifier.embedder.embedder)
+    forward = network.forward
+
+    def not_finite_for_the_odd(self, features, lengths=None):
+        embeddings = forward(self, features, lengths)
+        return embeddings * math.nan if features.shape[1] == 151 else embeddings
+
+    monkeypatch.setattr(network, "forward", not_finite_for_the_odd)
+    refused = {}
+    given = [good[0], silent, tmp_path / "none.wav", odd, good[1], long, good[2]]
+    embedded = list(verifier.embed_files(given, lambda path, error: refused.update({path: str(error)})))
+    assert [recording.path for recording, _ in embedded] == [str(path) for path in good]
+    for (_, crops), alone in zip(embedded, expected, strict=True):
+        np.testing.assert_allclose(crops, alone, atol=1e-5)
+    assert list(refused) == [str(path) for path in (silent, tmp_path / "none.wav", odd, long)]
+    assert all(message.startswith(path) for path, message in refused.items())
+    assert "its embedding is not finite" in refused[str(odd)]
+    with pytest.raises(InputError, match=r"silent\.wav: all of its"):
+        list(verifier.embed_files(given))
+
+
 def test_a_speaker_of_several_recordings_is_scored_as_a_recipes_model(tmp_path):
     exp = small_system(tmp_path / "exp")
-    data = embedded_by_the_recipe(exp, tmp_path / "data")
+    data = embedded_by_the_recipe(exp, tmp_path / "data", NAMES)
     (data / "trials").write_text("model d target\n")
     (data / "models").write_text("model a b c\n")
     models = read_models(data / "models")
@@ -111,9 +114,35 @@ def test_a_long_recording_is_the_mean_of_its_equal_parts(tmp_path):
     assert verifier.verify(whole, (test, 16000)).score == pytest.approx(np.mean(cosines), abs=1e-5)
 
 
+def test_crops_of_a_long_recording_are_those_of_the_whole(tmp_path):
+    verifier = spk.load(small_system(tmp_path / "exp", crops=3))
+    wave = noise(6.003)
+    recording = write_wave(tmp_path / "long.wav", wave)
+    verifier.longest_part = 2.5
+    ((_, crops),) = verifier.embed_files([recording])
+    (whole,) = WaveformEmbedder.load(tmp_path / "exp")([wave], 16000)  # of features that are not compressed
+    assert crops.shape == (3, 6)
+    np.testing.assert_allclose(crops, whole, atol=1e-5)
+    verifier.longest_part = 300.0
+    ((_, read_whole),) = verifier.embed_files([recording])
+    np.testing.assert_allclose(crops, read_whole, atol=0.02 * np.abs(whole).max())
+    with pytest.raises(InputError, match="silent"):
+        verifier.longest_part = 2.5
+        list(verifier.embed_files([write_wave(tmp_path / "silent.wav", np.zeros(96000))]))
+
+
 @pytest.mark.parametrize(
     "backend, message",
-    [("nonsense", "no back-end is named 'nonsense'"), ("plda", "plda: no such file"), ("lda_cosine", "mean.vec")],
+    [
+        ("nonsense", "no back-end is named 'nonsense'"),
+        ("plda", "plda: no such file"),
+        ("lda_cosine", "mean.vec"),
+        ("own_as", "own_as: is normalised by the scores against a cohort.*; take own$"),
+        ("lda_cosine_z", "take lda_cosine$"),
+        ("calibrated_own", "calibrated_own: take own, whose calibration"),
+        ("plda_", "no back-end is named 'plda_'"),
+        ("_as", "no back-end is named '_as'"),
+    ],
 )
 def test_a_backend_that_is_not_there_is_said(backend, message, tmp_path):
     with pytest.raises(InputError, match=message):
