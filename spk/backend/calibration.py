@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logit
 
 from spk.errors import InputError
 from spk.metrics.min_dcf import detection_weights
@@ -46,7 +45,8 @@ def train_calibration(
     Shapes: inputs [N, M], one column a system or quality measure, named by `names` [M]; is_target [N].
     Raises: InputError without targets or non-targets, for a column that is constant, or p_target out of range.
     """
-    from sklearn.linear_model import LogisticRegression  # slow to import
+    from scipy.special import logit  # slow to import, as the next, and who only calibrates needs neither
+    from sklearn.linear_model import LogisticRegression
 
     miss_weight, false_alarm_weight = detection_weights(p_target, c_miss=1, c_fa=1)
     num_targets = np.count_nonzero(is_target)
