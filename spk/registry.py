@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import pkgutil
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -55,3 +57,9 @@ class Registry:
         target = self.targets[arguments.pop("name")]
         taken = inspect.signature(target).parameters
         return target(**{name: value for name, value in given.items() if name in taken}, **arguments)
+
+
+def import_files(package: str, folders: Iterable[str]) -> None:
+    """Import every file of a package, so that what it registers is known: a new one stands in no list."""
+    for file in pkgutil.iter_modules(folders):
+        importlib.import_module(f"{package}.{file.name}")

@@ -1,13 +1,8 @@
 """Front ends: waves [N, samples] -> features [N, T, dim]. One file a front end; a config names it."""
 
-from spk.feats import (  # noqa: F401 (importing a front end registers it)
-    fbank40,
-    kaldi_fbank,
-    kaldi_mfcc,
-    kaldi_spectrogram,
-    spectrogram161,
-    spectrogram257,
-)
 from spk.feats.registry import FRONT_ENDS
+from spk.registry import import_files
 
 __all__ = ["FRONT_ENDS"]
+
+import_files(__name__, __path__)

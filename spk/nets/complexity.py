@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 
 @dataclass
@@ -44,6 +43,8 @@ class Complexity:
 
 def measure_complexity(network: nn.Module, *inputs: Tensor) -> Complexity:
     """Count one forward pass of `inputs`, a batch of one, in evaluation mode. Shared parameters count once."""
+    from torch.utils.flop_counter import FlopCounterMode  # slow to import, and this module is, wherever networks are
+
     layers, counted = {}, set()
     for name, module in network.named_modules():
         own = [parameter for parameter in module.parameters(recurse=False) if id(parameter) not in counted]
