@@ -23,7 +23,8 @@ VERDICTS = (
     f"▼ better and ▲ worse: the EER differs from the reference's with p < {LEVEL:g} after Holm's correction; ≈: the "
     "trials and seeds at hand show no difference, which does not mean that there is none."
 )
-SIGNS = "▼▲≈"
+REFERENCE_SIGN = "○"
+SIGNS = f"▼▲≈{REFERENCE_SIGN}"
 AGAINST = "Against the reference"
 MOST_WITH_EACH_SEED = 4  # systems whose DET curves of all seeds are told apart
 # Columns that the table of a group does without, and one that comes last: it says little where there is little width.
@@ -91,11 +92,11 @@ def overview(comparison: Comparison, groups: Mapping[Group, Sequence[Row]]) -> s
     cells: dict[str, list[str]] = {name: [name] for name in ordered}
     for rows in groups.values():
         for row in rows:
-            sign = verdict(row, comparison.grid.reference)[0]
+            sign = REFERENCE_SIGN if row.system == comparison.grid.reference else verdict(row, "")[0]
             eer = mean_cell(row.result["eer"], 100, 2) if row.result is not None else NOT_KNOWN
             cells[row.system].append(f"{eer} {sign}" if sign in SIGNS else eer)
     headings = ["System", *(", ".join(group) for group in groups)]
-    caption = f"EER in percent of all systems, the best on {', '.join(first)} first"
+    caption = f"EER in percent, the best on {', '.join(first)} first; {REFERENCE_SIGN}: the reference"
     return table(caption, headings, list(cells.values()), num_text_columns=1)
 
 
@@ -105,6 +106,7 @@ def group_section(comparison: Comparison, group: Group, rows: Sequence[Row], sty
     headings = ["System", AGAINST, *(heading for heading in HEADINGS[1:] if heading not in ELSEWHERE), "Seeds"]
     known = [dict(zip(HEADINGS, row.cells(), strict=True)) for row in rows]
     known = [cells | {AGAINST: verdict(row, comparison.grid.reference)} for cells, row in zip(known, rows, strict=True)]
+    headings = [one for one in headings if any(own[one] != NOT_KNOWN for own in known)]
     cells = [[own[heading] for heading in headings] for own in known]
     content = table(f"Systems on {test_set}, back-end {backend}", headings, cells, num_text_columns=2)
     each_seed = len(rows) <= MOST_WITH_EACH_SEED

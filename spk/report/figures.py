@@ -32,10 +32,10 @@ LEAST_RATE, MOST_RATE = 1e-5, 0.6  # of the DET axes, unless a curve's EER or a 
 LARGEST_RATE = 0.99  # that they reach; beyond it lies rejecting, or accepting, all
 MARKERS = "s^vDPX"
 SIGNS = "□△▽"
-MOST_CURVES_WITH_COSTS = 12  # of a page's DET figure; of more the EER alone is marked
+MOST_CURVES_WITH_COSTS = 6  # of a page's DET figure; of more the EER alone is marked
 MOST_CURVES_WITH_LEGEND_INSIDE = 8
 MOST_COLUMNS = 4  # of histograms, with as many rows before there is another column
-NUM_BINS = 100
+NUM_BINS, NUM_BINS_OF_PAGE = 100, 60  # a narrow drawing shows fewer
 LABEL_WIDTH = 44  # characters; systems that are named after many options have long names
 
 
@@ -153,17 +153,23 @@ def histogram_figure(
     with matplotlib.rc_context(STYLE):
         figure = new_figure(2.6)
         axes = figure.subplots()
-        draw_histogram(axes, targets, nontargets, are_ratios)
+        draw_histogram(axes, targets, nontargets, are_ratios, NUM_BINS_OF_PAGE)
         axes.set_title(textwrap.fill(label, LABEL_WIDTH))
         axes.set(xlabel="Score", ylabel="Density")
         legend_below(figure, axes)
     return figure
 
 
-def draw_histogram(axes: Axes, targets: NDArray[np.float64], nontargets: NDArray[np.float64], are_ratios: bool) -> None:
+def draw_histogram(
+    axes: Axes,
+    targets: NDArray[np.float64],
+    nontargets: NDArray[np.float64],
+    are_ratios: bool,
+    num_bins: int = NUM_BINS,
+) -> None:
     """The distributions of target [T] and non-target scores [N]; on log-likelihood ratios also the Bayes threshold."""
     finite = [values[np.isfinite(values)] for values in (targets, nontargets)]
-    edges = np.histogram_bin_edges(np.concatenate(finite), NUM_BINS)
+    edges = np.histogram_bin_edges(np.concatenate(finite), num_bins)
     for number, (values, kind) in enumerate(zip(finite, ("target", "non-target"), strict=True)):
         style = line_style(number)
         counts = np.histogram(values, edges)[0]

@@ -26,7 +26,8 @@ thead th { white-space: normal; vertical-align: bottom; }
 .number { text-align: right; }
 tbody th { position: sticky; left: 0; background: var(--paper); min-width: min(13rem, 30vw); white-space: normal;
   overflow-wrap: anywhere; }
-.figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 30rem), 1fr)); gap: 1.5rem; }
+.figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 30rem), 1fr)); gap: 1.5rem;
+  margin-top: 1rem; }
 figure { margin: 0; min-width: 0; }
 figure svg { width: 100%; height: auto; max-width: 40rem; }
 svg text { fill: currentColor; font-family: inherit !important; }

@@ -22,12 +22,18 @@ STYLE = {
     "grid.color": COLORS["rule"][0],
     "axes.grid": True,
     "axes.axisbelow": True,
+    "path.simplify_threshold": 0.6,  # pixels; curves of many trials have tens of thousands of corners
 }
 
 
 def new_figure(height: float) -> Figure:
     """An empty one, for `in_svg`. Axes are made, and drawn on, within `matplotlib.rc_context(STYLE)`."""
     return Figure(figsize=(WIDTH, height), layout="constrained")
+
+
+def rounded(number: re.Match[str]) -> str:
+    """To a hundredth of a point, without zeros at the end."""
+    return f"{float(number[0]):.2f}".rstrip("0").rstrip(".")
 
 
 def in_svg(figure: Figure) -> str:
@@ -41,6 +47,7 @@ def in_svg(figure: Figure) -> str:
     drawing = re.sub(r'^<svg[^>]*?(viewBox="[^"]*")[^>]*>', r"<svg \1>", drawing)
     drawing = re.sub(r"<style[^>]*>.*?</style>", "", drawing, flags=re.DOTALL)
     drawing = re.sub(r"<metadata>.*?</metadata>", "", drawing, flags=re.DOTALL)
+    drawing = re.sub(r' d="[^"]*"', lambda path: re.sub(r"\d+\.\d{3,}", rounded, path[0]), drawing)
     used = set(re.findall(r"[\"(]#([\w.-]+)[\")]", drawing))
     drawing = re.sub(r' id="([^"]*)"', lambda match: match[0] if match[1] in used else "", drawing)
     # Two drawings of a page may have parts alike under the same name, at other places.

@@ -18,7 +18,7 @@ from spk.report.grid import read_grid
 from spk.report.shown import MOST, NUM_BEST
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-OVERVIEW = "EER in percent of all systems, the best on test, own first"
+OVERVIEW = "EER in percent, the best on test, own first; ○: the reference"
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +50,8 @@ def test_every_eer_is_that_of_the_score_files(folder, text):
             assert mean == pytest.approx(100 * np.mean(eers), abs=0.0051)
             assert deviation == pytest.approx(100 * np.std(eers, ddof=1), abs=0.0051)
             assert cells["Seeds"] == "3 of 3"
-            sign = "" if line[0] == REFERENCE else f" {cells['Against the reference'][0]}"
-            assert in_short[line[0]][place] == cells["EER %"] + sign
+            sign = "○" if line[0] == REFERENCE else cells["Against the reference"][0]
+            assert in_short[line[0]][place] == f"{cells['EER %']} {sign}"
 
 
 def test_the_overview_begins_with_the_best_system(text):
