@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 LINE = 64  # characters that stand side by side
-ROOM, HEIGHT = 4, 0.17  # lines that a figure has room for; of each further one, inches
+ROOM, HEIGHT = 4, 0.21  # lines that a figure has room for; of each further one, inches
 
 
 def legend_below(figure: Figure, *panels: Axes) -> None:
