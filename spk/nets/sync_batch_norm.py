@@ -20,10 +20,14 @@ class SyncBatchNorm(_BatchNorm):
     """
 
     group: Group
+    is_left_alone = False  # by torch.compile
 
     @classmethod
     def from_batch_norm(cls, norm: _BatchNorm, group: Group) -> SyncBatchNorm:
         """With the same parameters and buffers, not copies of them."""
+        if not cls.is_left_alone:
+            # Not as a decorator: that imports torch._dynamo, for over a second, wherever networks are imported.
+            cls.forward, cls.is_left_alone = torch.compiler.disable(cls.forward), True
         new = cls(norm.num_features, norm.eps, norm.momentum, affine=False, track_running_stats=False)
         new.affine, new.track_running_stats = norm.affine, norm.track_running_stats
         new.weight, new.bias = norm.weight, norm.bias
@@ -37,7 +41,6 @@ class SyncBatchNorm(_BatchNorm):
         if input.dim() < 2:
             raise ValueError(f"expected [N, C, ...], not {tuple(input.shape)}")
 
-    @torch.compiler.disable
     def forward(self, input: Tensor) -> Tensor:
         if not self.training or self.group.size == 1:
             return super().forward(input)

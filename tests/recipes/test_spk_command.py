@@ -38,7 +38,11 @@ def test_verify_says_score_llr_and_decision(work, shell, run):
     assert said["score"] == pytest.approx(expected.score, abs=1e-6)
     assert said["llr"] == pytest.approx(10 * said["score"] - 3)
     assert said["threshold"] == pytest.approx(np.log(99)) and said["same_speaker"] == (said["llr"] >= np.log(99))
-    words = shell("spk verify exp a.wav 'two words.wav'", check=True).stdout
+    finished = shell("spk verify exp a.wav 'two words.wav'", check=True, env={"PYTHONPROFILEIMPORTTIME": "1"})
+    imported = {line.rpartition("|")[2].strip() for line in finished.stderr.splitlines()}
+    slow = {"torch._dynamo", "scipy", "sympy", "sklearn", "matplotlib"}
+    assert "torch" in imported and not imported & slow
+    words = finished.stdout
     assert f"{said['score']:.6f}  (cosine)" in words and f"{said['llr']:.3f}" in words
     without = succeed(run, "spk verify exp a.wav b.wav --backend euclidean")
     assert "not calibrated" in without and "decision  none" in without
