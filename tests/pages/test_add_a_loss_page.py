@@ -68,7 +68,8 @@ def test_its_test_fails_for_another_equation(root, python):
 
 def test_a_grid_compares_it(root, python):
     (line,) = [line for line in commands() if "compare.sh" in line]
-    options = f"--backends own --nj 1 {' '.join(SMALL_OPTIONS)}"
+    steps = "--train.steps 6 --train.save_every 6 --validation.every 6"
+    options = f"--backends own --nj 1 {' '.join(SMALL_OPTIONS)} {steps}"
     (ran,) = run_commands(line.replace("--grid", "--draws 20 --grid") + f" {options}", root, python)
     assert ran.status == 0, ran
     exp = root / f"egs/mini/exp/{NAME}"
