@@ -128,10 +128,12 @@ def group_section(comparison: Comparison, group: Group, rows: Sequence[Row], sty
         caption = f"{row.system}: scores of target and non-target trials" + several(scores)
         panels.append(figure(in_svg(drawing), caption))
     if curves:
-        seeds = (
+        several_seeds = len(comparison.grid.seeds) > 1
+        which = (
             "one for each seed, in the line of its system" if each_seed else "of each system the seed of the median EER"
         )
-        caption = f"DET curves on {test_set}, back-end {backend}: {seeds}; {det_marks(len(curves))}."
+        seeds = f": {which}" if several_seeds else ""
+        caption = f"DET curves on {test_set}, back-end {backend}{seeds}; {det_marks(len(curves))}."
         content += figures(
             [figure(in_svg(det_figure(curves)), f"{caption} {shown_text(len(styles), len(rows))}".strip())]
         )

@@ -56,7 +56,7 @@ def is_number(value: Any) -> bool:
 
 
 def labels_of(curves: list[dict[str, Any]], keys: list[str]) -> list[str]:
-    """What tells the curves apart: by the first key that does, or by all of them."""
+    """What tells the curves apart: by the first key that does, or by all that differ between curves that have them."""
     if len(curves) == 1:
         return [""]
 
@@ -65,7 +65,9 @@ def labels_of(curves: list[dict[str, Any]], keys: list[str]) -> list[str]:
 
     ordered = sorted(keys, key=lambda key: (not key.endswith("name"), key))  # the loss's name before its arguments
     alone = (labels for key in ordered if len(set(labels := by(key))) == len(curves))
-    return next(alone, by(*keys))
+    differing = [key for key in ordered if len({in_yaml(own[key]) for own in curves if key in own}) > 1]
+    together = by(*differing)
+    return next(alone, together if len(set(together)) == len(curves) else by(*ordered))
 
 
 def sensitivity_figure(variation: Variation, results: Mapping[str, Mapping[str, Any]]) -> Figure | None:

@@ -79,6 +79,21 @@ def test_objectives_are_told_apart_by_their_names(found):
     }
 
 
+def test_what_one_objective_alone_has_is_told_by_its_name(found):
+    systems = {
+        f"{loss}_{margin}_{scale}": {"--loss.name": loss, "--loss.margin": margin, "--loss.scale": scale}
+        for loss in ("am_softmax", "dam_softmax")  # the latter also has a control
+        for scale in (15.0, 30.0)
+        for margin in (0.1, 0.2)
+    }
+    by_margin = next(variation for variation in found(**systems) if variation.key == "loss.margin")
+    assert by_margin.curves == {
+        f"loss.name {loss}, loss.scale {scale}": {margin: f"{loss}_{margin}_{scale}" for margin in (0.1, 0.2)}
+        for loss in ("am_softmax", "dam_softmax")
+        for scale in (15.0, 30.0)
+    }
+
+
 def test_systems_that_differ_otherwise_have_no_variation(found):
     assert found(one={}, other={"--loss.name": "dam_softmax"}) == []
     assert found(one={"--loss.margin": 0.1}, other={"--loss.name": "dam_softmax", "--loss.margin": 0.3}) == []
