@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from growth_stages import STAGES
-from measure import ROOT, Table, begin_peak, cpu_seconds, line, memory_mb, parser, power_law, report
+from measure import ROOT, Table, begin_peak, cpu_seconds, existing_folder, line, memory_mb, parser, power_law, report
 
 FITTED = 10  # the exponents are of the sizes that are at least the largest over this
 ROUNDS = 3  # of all sizes of a stage; of a point counts what is in the middle
@@ -56,9 +56,9 @@ def main() -> None:
         measure_point(*options.point)
         return
     wanted = [name.strip() for name in options.stages.split(",") if name.strip()]
+    if unknown := [one for one in wanted if not any(one in name for name in STAGES)]:
+        raise SystemExit(f"growth: no stage is called {', '.join(unknown)}; --list shows them")
     chosen = {name: stage for name, stage in STAGES.items() if not wanted or any(one in name for one in wanted)}
-    if not chosen:
-        raise SystemExit(f"growth: no stage is called {options.stages!r}; --list shows them")
     points, failed = [], []
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as for Ctrl-C, the folder goes with it
     with tempfile.TemporaryDirectory(prefix="growth-", dir=options.folder or None) as folder:
@@ -88,7 +88,13 @@ def arguments() -> argparse.Namespace:
     result.add_argument("--largest", type=int, default=0, metavar="N", help="no point beyond this size")
     result.add_argument("--voxceleb2", action="store_true", help="also measure at VoxCeleb2's size")
     result.add_argument("--list", action="store_true", help="name the stages")
-    result.add_argument("--folder", default="", metavar="DIR", help="where to put the drawn data (the system's own)")
+    result.add_argument(
+        "--folder",
+        type=existing_folder,
+        default="",
+        metavar="DIR",
+        help="where to put the drawn data (the system's own)",
+    )
     result.add_argument("--point", nargs=4, help=argparse.SUPPRESS)
     return result.parse_args()
 
@@ -199,6 +205,8 @@ def tables(points: list[Point], at_voxceleb2: Mapping[str, int], units: Mapping[
         large = next((one for one in points if one.stage == stage and one.size == at_voxceleb2[stage]), None)
         own = [one for one in points if one.stage == stage and one is not large]
         upper = [one for one in own if one.size * FITTED >= own[-1].size]
+        if len(upper) < 3:
+            print(f"growth: {stage}: fewer than 3 sizes from a tenth of the largest on: no exponent", file=sys.stderr)
         if len(upper) >= 3:
             last, sizes = upper[-1], [one.size for one in upper]
             each = line(sizes, [one.peak_mb for one in upper])
