@@ -93,7 +93,7 @@ def arguments() -> argparse.Namespace:
         type=existing_folder,
         default="",
         metavar="DIR",
-        help="where to put the drawn data (the system's own)",
+        help="for the drawn data (the system's own)",
     )
     result.add_argument("--point", nargs=4, help=argparse.SUPPRESS)
     return result.parse_args()
