@@ -40,27 +40,22 @@ class Lines:
         self.read = inode, size  # of which file how much
         self.rest = b""
 
-    def state(self) -> tuple[int, int] | None:
-        """(which file, its size); None: there is none."""
-        try:
-            found = self.path.stat()
-        except OSError:
-            return None
-        return found.st_ino, found.st_size
-
     def new(self, with_last: bool) -> Iterator[bytes]:
-        """Whole lines; `with_last`: and one without an end."""
-        now = self.state()
-        if now is not None:
-            file, place = self.read
-            if now[0] != file or now[1] < place:  # another file, or one that was emptied
-                place, self.rest = 0, b""
+        """Whole lines; `with_last`: and one without an end. None while there is no such file."""
+        inode, place = self.read
+        try:
             with self.path.open("rb") as log:
+                found = os.fstat(log.fileno())
+                if found.st_ino != inode or found.st_size < place:  # another file, or one that was emptied
+                    place, self.rest = 0, b""
                 log.seek(place)
                 added = log.read()
-            self.read = now[0], place + len(added)
-            *lines, self.rest = (self.rest + added).split(b"\n")
-            yield from lines
+        except FileNotFoundError:
+            added = b""
+        else:
+            self.read = found.st_ino, place + len(added)
+        *lines, self.rest = (self.rest + added).split(b"\n")
+        yield from lines
         if with_last and self.rest:
             yield self.rest
 
