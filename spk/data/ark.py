@@ -55,7 +55,10 @@ class Scp:
                 self.check_is_file(utterance, place)
                 ark, offset = place, 0
             path_ids.append(known.setdefault(ark, len(known)))
-            offsets.append(int(offset))
+            try:
+                offsets.append(int(offset))
+            except OverflowError:
+                raise InputError(f"{path}: {utterance!r} is at {place!r}, where no file goes") from None
         self.paths: list[str] = list(known)
         self.path_ids = np.array(path_ids, np.int32)
         self.offsets = np.array(offsets, np.int64)

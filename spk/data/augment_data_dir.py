@@ -30,6 +30,7 @@ from spk.data.data_dir import (
     read_columns,
     read_sorted,
     read_table,
+    recording_of,
     strictly_sorted,
     write_columns,
     write_table,
@@ -142,6 +143,7 @@ def write_copies(
     names, new_speakers, kinds, rows = (at(column, order) for column in (names, new_speakers, kinds, rows))
     del order
 
+    audio = audio_of(source, utterances, rows)
     seconds = array("d")
 
     def plan() -> Iterator[tuple[str, str]]:
@@ -159,7 +161,7 @@ def write_copies(
     write_columns(destination / "utt2spk", names, new_speakers)
     write_columns(destination / "utt2dur", names, list(map(seconds_text, seconds)))
     written = ["utt2augmentation", "utt2spk", "utt2dur"]
-    written += copy_tables(source, destination, utterances, names, rows, vad=not drawing.speeds)
+    written += copy_tables(source, destination, utterances, names, rows, *audio, vad=not drawing.speeds)
     if (source / "spk2gender").exists():
         genders = read_table(source / "spk2gender")
         origins = dict(zip(new_speakers, at(speakers, rows), strict=True))
@@ -189,22 +191,34 @@ def first_clash(names: list[str], origins: list[str]) -> str:
     raise AssertionError("no two names are the same")
 
 
-def copy_tables(
-    source: Path, destination: Path, utterances: list[str], names: list[str], rows: list[int], vad: bool
-) -> list[str]:
-    """Write the audio's tables and those of COPIED_TABLES (`vad`: vad.scp, too); which were written.
-
-    names[i] is a copy of utterances[rows[i]]; both are sorted.
-    """
-    written: list[str] = []
+def audio_of(source: Path, utterances: list[str], rows: list[int]) -> tuple[Path, list[str]]:
+    """(segments or wav.scp, what it says of the utterances in these rows). Raises: InputError for those it lacks."""
     table = source / "segments" if (source / "segments").exists() else source / "wav.scp"
     places = at(read_aligned(table, utterances)[0], rows)
     if None in places:
         missing = {utterances[row] for row, place in zip(rows, places, strict=True) if place is None}
         fix = f"(run utils/fix_data_dir.sh {source})"
         raise InputError(f"{table}: lacks utterances, {count_and_name(missing)} {fix}")
+    return table, places
+
+
+def copy_tables(
+    source: Path,
+    destination: Path,
+    utterances: list[str],
+    names: list[str],
+    rows: list[int],
+    table: Path,
+    places: list[str],
+    vad: bool,
+) -> list[str]:
+    """Write the audio's tables and those of COPIED_TABLES (`vad`: vad.scp, too); which were written.
+
+    names[i] is a copy of utterances[rows[i]], which lies where `table` says places[i]; all are sorted by name.
+    """
+    written: list[str] = []
     if table.name == "segments":
-        used = distinct(place.split()[0] for place in places)
+        used = distinct(map(recording_of, places))
         for name in RECORDING_FILES:
             if (source / name).exists():
                 write_columns(destination / name, used, read_aligned(source / name, used)[0])

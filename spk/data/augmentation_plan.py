@@ -104,14 +104,14 @@ def choose_copies(
 
 def foreground(noises: NoiseSet, snrs: Sequence[float], seconds: float, uniform: Uniform) -> tuple[Addition, ...]:
     """Noises one after another, with pauses, until the utterance ends."""
-    additions, at = [], 0.0
-    while at < seconds:
+    additions, begins = [], 0.0
+    while begins < seconds:
         index = int(uniform() * len(noises.paths))
-        path, duration, left = noises.paths[index], noises.durations[index], seconds - at
+        path, duration, left = noises.paths[index], noises.durations[index], seconds - begins
         begin = draw_begin(duration, left, uniform)
         length = duration if duration < left else None
-        additions.append(Addition(path, begin, pick(snrs, uniform), at=round(at, 3), seconds=length))
-        at += duration + NOISE_INTERVAL
+        additions.append(Addition(path, begin, pick(snrs, uniform), at=round(begins, 3), seconds=length))
+        begins += duration + NOISE_INTERVAL
     return tuple(additions)
 
 

@@ -6,7 +6,7 @@ import itertools
 import operator
 import os
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -42,6 +42,7 @@ BYTES_AT_A_TIME = 1 << 17
 KEYS_AT_A_TIME = 256
 BLANK_THEN_NEWLINE = int.from_bytes(b" \n", "little")
 Item = TypeVar("Item")
+Number = TypeVar("Number", int, float)
 
 
 def parse_columns(content: bytes) -> tuple[list[str], list[str]]:
@@ -146,6 +147,25 @@ def sort_columns(keys: list[str], values: list[str]) -> tuple[list[str], list[st
 def at(items: Sequence[Item], rows: Iterable[int]) -> list[Item]:
     """The items in these rows."""
     return list(map(items.__getitem__, rows))
+
+
+def numbers_of(
+    path: Path, keys: Sequence[str], values: Sequence[str], number: Callable[[str], Number], maker: str
+) -> list[Number]:
+    """The values of a table as numbers, by int or float. Raises: InputError for the first that is none.
+
+    `maker` is the command to make the table by.
+    """
+    try:
+        return list(map(number, values))
+    except ValueError:
+        pass
+    for key, value in zip(keys, values, strict=True):
+        try:
+            number(value)
+        except ValueError:
+            raise InputError(f"{path}: {key!r} has {value!r}, which is no number; run {maker} {path.parent}") from None
+    raise AssertionError("every value is a number")
 
 
 def rows_of(keys: list[str], wanted: Iterable[str]) -> tuple[list[int], list[str]]:
@@ -269,7 +289,12 @@ def owners_of_recordings(data_dir: Path, utterances: list[str]) -> list[str]:
     """Of which recording each of these sorted utterances is a part, by `segments` if any; '' where it lacks one."""
     if not (data_dir / "segments").exists():
         return utterances
-    return [value.split()[0] if value else "" for value in read_aligned(data_dir / "segments", utterances)[0]]
+    return [recording_of(value) if value else "" for value in read_aligned(data_dir / "segments", utterances)[0]]
+
+
+def recording_of(segment: str) -> str:
+    """Of which recording it is, by what `segments` says of an utterance; '' where it says nothing."""
+    return next(iter(segment.split()), "")
 
 
 def write_parts(

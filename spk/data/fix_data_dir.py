@@ -24,6 +24,7 @@ from spk.data.data_dir import (
     group_by_speaker,
     lines_of,
     parse_columns,
+    recording_of,
     sort_columns,
     strictly_sorted,
 )
@@ -50,7 +51,7 @@ def fix_data_dir(data_dir: Path, drop_missing_files: bool = False) -> Fix:
     fix.load(UTTERANCE_FILES[1:], "utterances", utterances, utterances)
     recordings = known_recordings = utterances
     if "segments" in fix.tables:
-        recordings = [value and value.split()[0] for value in fix.tables["segments"]]
+        recordings = [value and recording_of(value) for value in fix.tables["segments"]]
         known_recordings = distinct(filter(None, recordings))
     unit = "recordings" if "segments" in fix.tables else "utterances"
     fix.load(RECORDING_FILES, unit, recordings, known_recordings)
@@ -158,22 +159,26 @@ def parse_sorted(content: bytes) -> tuple[list[str], list[str]]:
     keys, values = parse_columns(content)
     if strictly_sorted(keys):
         return keys, values
-    del keys, values
-    keys, values = parse_columns(sort_lines(content))
-    if is_order_of_keys(keys, values):
-        return keys, values
-    return sort_columns(*parse_columns(content))
+    lines = sort_lines(content)
+    if lines is not None:
+        del keys, values
+        keys, values = parse_columns(lines)
+        if is_order_of_keys(keys, values):
+            return keys, values
+        del keys, values, lines
+        keys, values = parse_columns(content)
+    return sort_columns(keys, values)
 
 
-def sort_lines(content: bytes) -> bytes:
-    """The lines in the order of their bytes; as they were where they hold zeros or most are much shorter than some.
+def sort_lines(content: bytes) -> bytes | None:
+    """The lines in the order of their bytes; None where they hold zeros or most are much shorter than some.
 
     Side by side in an array they are sorted several times faster than as objects, which are all over the memory.
     """
     lines = lines_of(content)
     width = 1 + max(map(len, lines))
     if b"\0" in content or len(lines) * width > MOST_PADDING * len(content):
-        return content
+        return None
     array = np.array(lines, f"S{width}")
     del lines
     array.sort()

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from spk.data.data_dir import Item, count_and_name, parse_columns, read_aligned, rows_of
+from spk.data.data_dir import Item, count_and_name, numbers_of, parse_columns, read_aligned, rows_of
 from spk.errors import InputError
 
 
@@ -28,10 +28,7 @@ def shortest(utterances: list[str], count: int, data_dir: Path) -> list[int]:
             missing = [utterance for utterance, length in zip(utterances, lengths, strict=True) if length is None]
             if missing:
                 raise InputError(f"{data_dir / name}: utterances without a length, {count_and_name(missing)}")
-            try:
-                numbers = list(map(float, lengths))
-            except ValueError as error:
-                raise InputError(f"{data_dir / name}: {error} (run utils/fix_data_dir.sh {data_dir})") from None
+            numbers = numbers_of(data_dir / name, utterances, lengths, float, "utils/fix_data_dir.sh")
             return sorted(range(len(utterances)), key=numbers.__getitem__)[:count]
     raise InputError(f"{data_dir}: neither utt2num_frames nor utt2dur says how long utterances are")
 

@@ -20,6 +20,7 @@ from spk.data.data_dir import (
     distinct,
     group_by_speaker,
     parse_columns,
+    recording_of,
     strictly_sorted,
 )
 from spk.data.table_rules import bad_values
@@ -77,7 +78,7 @@ def validate_data_dir(data_dir: Path, checks: Checks) -> tuple[Findings, str]:
     recordings = utterances
     if (data_dir / "segments").exists():
         segments = sound_columns(*parse_columns((data_dir / "segments").read_bytes()))
-        recordings = distinct(value.split()[0] for value in align(*segments, utterances)[0] if value)
+        recordings = distinct(filter(None, map(recording_of, filter(None, align(*segments, utterances)[0]))))
     expected = {UTTERANCE_FILES: utterances, RECORDING_FILES: recordings, SPEAKER_FILES: list(spk2utt)}
     for names, expected_keys in expected.items():
         for name in names:

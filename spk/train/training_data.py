@@ -17,7 +17,7 @@ import numpy as np
 
 from spk.config import ValidationConfig
 from spk.data.ark import FeatureReader
-from spk.data.data_dir import at, count_and_name, read_columns, values_of
+from spk.data.data_dir import at, count_and_name, distinct, numbers_of, read_columns, values_of
 from spk.data.original_speaker import original
 from spk.errors import InputError
 
@@ -53,9 +53,9 @@ class Speakers(NamedTuple):
     @classmethod
     def named(cls, names: Sequence[str]) -> Speakers:
         """Of utterances whose speakers have these names [U]."""
-        distinct = sorted(set(names))
-        label = {name: label for label, name in enumerate(distinct)}
-        return cls(np.array(distinct, dtype=str), np.array([label[name] for name in names], dtype=np.int64))
+        found = distinct(names)
+        label = {name: label for label, name in enumerate(found)}
+        return cls(np.array(found, dtype=str), np.array([label[name] for name in names], dtype=np.int64))
 
     def voices(self) -> Speakers:
         """Whose voices they are: sp0.9-id0 has that of id0."""
@@ -109,11 +109,9 @@ def read_training_data(
     def select(chosen: np.ndarray, whose: Speakers) -> Utterances:
         (names, labels), rows = whose.of(chosen), chosen.tolist()
         reader = FeatureReader(data_dir / "feats.scp", at(utterances, rows))
-        try:
-            num_frames = np.array(list(map(int, at(lengths, rows))))
-        except ValueError as error:
-            raise InputError(f"{data_dir / 'utt2num_frames'}: {error}; run steps/make_feats {data_dir}") from None
-        return Utterances(reader=reader, num_frames=num_frames, labels=labels, speakers=names.tolist())
+        table = data_dir / "utt2num_frames"
+        num_frames = numbers_of(table, reader.utterances, at(lengths, rows), int, "steps/make_feats")
+        return Utterances(reader=reader, num_frames=np.array(num_frames), labels=labels, speakers=names.tolist())
 
     def select_waves(chosen: np.ndarray, whose: Speakers, speeds: Sequence[float]) -> Utterances:
         from spk.data.wave_crops import named_at
@@ -177,10 +175,7 @@ def open_waves(
     from spk.data.wave_crops import WaveReader
 
     table = data_dir / "utt2dur"
-    try:
-        durations = np.array(list(map(float, lengths)))
-    except ValueError as error:
-        raise InputError(f"{table}: {error}; run steps/compute_durations {data_dir}") from None
+    durations = np.array(numbers_of(table, utterances, lengths, float, "steps/compute_durations"))
     reader = WaveReader(sources, utterances, durations, online.front_end, speeds)
     if len(short := np.flatnonzero(reader.num_frames == 0)):
         named = count_and_name([reader.utterances[index] for index in short])

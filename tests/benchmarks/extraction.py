@@ -54,7 +54,9 @@ def main() -> None:
     options_parser = parser(__doc__, rounds=3, networks=",".join(name.split(",")[0] for name in NETWORKS), seconds=3.0)
     options_parser.add_argument("--batches-of-one", action="store_true", help="measure them for every network")
     options = options_parser.parse_args()
-    wanted = options.networks.split(",")
+    wanted, known = options.networks.split(","), {network["name"] for network, _ in NETWORKS.values()}
+    if unknown := [name for name in wanted if name not in known]:
+        options_parser.error(f"--networks: {', '.join(unknown)} is not known; known: {', '.join(sorted(known))}")
     torch.set_num_threads(1)
     device = torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
     clock = time.perf_counter if device.type == "cuda" else time.process_time

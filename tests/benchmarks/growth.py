@@ -2,7 +2,7 @@
 
 Usage: python3 tests/benchmarks/growth.py [--stages NAME,...] [--largest N] [--voxceleb2] [--list] [--json FILE]
 Every point is a process of its own: it makes nothing but calls the stage's command, once on a few items so that all is
-imported, then on drawn data that another process made; short ones are measured three times for the median. Time is
+imported, then on drawn data that another process made; of three rounds through the sizes the median counts. Time is
 processor time, of children too; memory is the most that was in use (VmHWM) less what was in use before the command,
 mapped files included. Exponents are fitted in logarithms to the points of a tenth of the largest size and more, where
 what does not grow no longer hides the growth; of all points, too. Memory at VoxCeleb2's size is where the straight line
@@ -23,15 +23,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from growth_stages import STAGES
-from measure import ROOT, Table, begin_peak, cpu_seconds, line, memory_mb, parser, power_law, report
+from measure import ROOT, Table, begin_peak, cpu_seconds, existing_folder, line, memory_mb, parser, power_law, report
 
 FITTED = 10  # the exponents are of the sizes that are at least the largest over this
-SHORT, TIMES = 2.0, 3  # a point of fewer seconds is measured so many times, and what is in the middle counts
+ROUNDS = 3  # of all sizes of a stage; of a point counts what is in the middle
+LONG = 8.0  # seconds: a point that takes longer is measured once
 LEAST_MB = 4.0  # a stage that never holds more has no exponent of memory: it would be one of noise
 
 
@@ -55,24 +56,20 @@ def main() -> None:
         measure_point(*options.point)
         return
     wanted = [name.strip() for name in options.stages.split(",") if name.strip()]
+    if unknown := [one for one in wanted if not any(one in name for name in STAGES)]:
+        raise SystemExit(f"growth: no stage is called {', '.join(unknown)}; --list shows them")
     chosen = {name: stage for name, stage in STAGES.items() if not wanted or any(one in name for one in wanted)}
-    if not chosen:
-        raise SystemExit(f"growth: no stage is called {options.stages!r}; --list shows them")
     points, failed = [], []
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as for Ctrl-C, the folder goes with it
     with tempfile.TemporaryDirectory(prefix="growth-", dir=options.folder or None) as folder:
         for name, stage in chosen.items():
             sizes = sorted({min(size, options.largest or size) for size in stage.sizes})
             sizes += [stage.at_voxceleb2] * (options.voxceleb2 and stage.at_voxceleb2 > 0)
-            for size in sizes:
-                try:
-                    points.append(steady_point(name, size, Path(folder) / "point"))
-                except subprocess.CalledProcessError as error:
-                    failed.append(f"{name}, {size}")
-                    print(f"growth: {name}, {size}: {str(error.stderr).strip()[-2000:]}", file=sys.stderr)
-                    break
-                print(f"growth: {name}, {size}: {points[-1].cpu_seconds:.2f} s, {points[-1].peak_mb:.0f} MB",
-                      file=sys.stderr, flush=True)  # fmt: skip
+            try:
+                points += points_of(name, sizes, Path(folder))
+            except subprocess.CalledProcessError as error:
+                failed.append(name)
+                print(f"growth: {name}: {str(error.stderr).strip()[-2000:]}", file=sys.stderr)
     report(
         options,
         *tables(
@@ -91,32 +88,61 @@ def arguments() -> argparse.Namespace:
     result.add_argument("--largest", type=int, default=0, metavar="N", help="no point beyond this size")
     result.add_argument("--voxceleb2", action="store_true", help="also measure at VoxCeleb2's size")
     result.add_argument("--list", action="store_true", help="name the stages")
-    result.add_argument("--folder", default="", metavar="DIR", help="where to put the drawn data (the system's own)")
+    result.add_argument(
+        "--folder",
+        type=existing_folder,
+        default="",
+        metavar="DIR",
+        help="for the drawn data (the system's own)",
+    )
     result.add_argument("--point", nargs=4, help=argparse.SUPPRESS)
     return result.parse_args()
 
 
-def steady_point(name: str, size: int, folder: Path) -> Point:
-    """The machine's own work shows in what is short."""
-    measured = [point_of(name, size, folder)]
-    while measured[0].cpu_seconds < SHORT and len(measured) < TIMES:
-        measured.append(point_of(name, size, folder))
-    medians = (statistics.median(values) for values in list(zip(*measured, strict=True))[2:])
-    return Point(name, size, *medians)
+def points_of(name: str, sizes: Sequence[int], folder: Path) -> list[Point]:
+    """One process draws the data of a size; in every round another one calls the stage on them as they were drawn.
+
+    Rounds go through all sizes, so that what else the machine does for a while slows no size alone.
+    """
+    rounds: dict[int, list[Point]] = {size: [] for size in sizes}
+    try:
+        for size in sizes:
+            in_process("make", name, size, folder / f"{size}")
+        for _ in range(ROUNDS):
+            for size, points in rounds.items():
+                if not points or points[0].cpu_seconds < LONG:
+                    points.append(point_of(name, size, folder / f"{size}"))
+    finally:
+        for size in sizes:
+            shutil.rmtree(folder / f"{size}", ignore_errors=True)
+    medians = []
+    for size, points in rounds.items():
+        values = list(zip(*points, strict=True))[2:]  # behind the stage and the size
+        point = Point(name, size, *map(statistics.median, values))
+        print(f"growth: {name}, {size}: {point.cpu_seconds:.3f} s, {point.peak_mb:.0f} MB", file=sys.stderr, flush=True)
+        medians.append(point)
+    return medians
 
 
 def point_of(name: str, size: int, folder: Path) -> Point:
-    """One process draws the data, another one calls the stage."""
+    """One call of the stage on a copy of the data, in the place of the data: lists name the files beside them."""
+    kept = folder.with_suffix(".kept")
     try:
-        for what in ("make", "run"):
-            environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
-            subprocess.run(
-                [sys.executable, __file__, "--point", what, name, str(size), str(folder)],
-                check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment,
-            )  # fmt: skip
+        shutil.copytree(folder, kept, symlinks=True)
+        in_process("run", name, size, folder)
         return Point(name, size, **json.loads((folder / "point.json").read_text()))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        kept.replace(folder)
+
+
+def in_process(what: str, name: str, size: int, folder: Path) -> None:
+    """measure_point in a process of its own."""
+    environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+    subprocess.run(
+        [sys.executable, __file__, "--point", what, name, str(size), str(folder)],
+        check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment,
+    )  # fmt: skip
 
 
 def measure_point(what: str, name: str, size: str, folder: str) -> None:
@@ -179,6 +205,8 @@ def tables(points: list[Point], at_voxceleb2: Mapping[str, int], units: Mapping[
         large = next((one for one in points if one.stage == stage and one.size == at_voxceleb2[stage]), None)
         own = [one for one in points if one.stage == stage and one is not large]
         upper = [one for one in own if one.size * FITTED >= own[-1].size]
+        if len(upper) < 3:
+            print(f"growth: {stage}: fewer than 3 sizes from a tenth of the largest on: no exponent", file=sys.stderr)
         if len(upper) >= 3:
             last, sizes = upper[-1], [one.size for one in upper]
             each = line(sizes, [one.peak_mb for one in upper])

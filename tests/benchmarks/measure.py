@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+GIVEN = tuple(sys.argv)  # commands that are called in this process change theirs
 
 
 @dataclass
@@ -66,12 +67,33 @@ def shown(value: str | float | int | None) -> str:
 def parser(doc: str, rounds: int = 5, **defaults: str | float | int) -> argparse.ArgumentParser:
     """One with --rounds, --json and an option for each default."""
     result = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    result.add_argument("--rounds", type=int, default=rounds, help="how often each way is measured (%(default)s)")
-    result.add_argument("--json", default="", help="write the tables there, too")
+    result.add_argument(
+        "--rounds", type=once_or_more, default=rounds, help="how often each way is measured (%(default)s)"
+    )
+    result.add_argument("--json", type=in_a_folder, default="", help="write the tables there, too")
     for name, default in defaults.items():
         option = "--" + name.replace("_", "-")
         result.add_argument(option, type=type(default), default=default, help="(%(default)s)")
     return result
+
+
+def once_or_more(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
+
+
+def in_a_folder(path: str) -> str:
+    """Said before anything is measured, and not after it."""
+    if path and not Path(path).parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{Path(path).parent}: no such folder")
+    return path
+
+
+def existing_folder(path: str) -> str:
+    if path and not Path(path).is_dir():
+        raise argparse.ArgumentTypeError(f"{path}: no such folder")
+    return path
 
 
 def by_turns(
@@ -145,10 +167,13 @@ def report(options: argparse.Namespace, *tables: Table) -> None:
 
 
 def command_line(options: argparse.Namespace) -> str:
-    """As it was given, but for where the tables go; of files elsewhere on the machine, the names alone."""
-    given = [one for one in sys.argv[1:] if one not in ("--json", options.json)]
-    short = [Path(one).name if Path(one).is_absolute() else one for one in given]
-    return shlex.join(["python3", os.path.relpath(sys.argv[0], ROOT), *short])
+    """As it was given, but for where the tables go; of where files lie on this machine only the last name is shown."""
+    script, *given = GIVEN
+    given = [one for one in given if one not in ("--json", options.json)]
+    short = [
+        one if not Path(one).is_absolute() or one.startswith("/dev/") else f"DIR/{Path(one).name}" for one in given
+    ]
+    return shlex.join(["python3", os.path.relpath(script, ROOT), *short])
 
 
 def commit() -> str:

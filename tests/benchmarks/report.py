@@ -44,7 +44,10 @@ def main() -> None:
     text, missing, unused = fill(options.page.read_text(), results)
     plots = options.page.with_suffix("")
     plots.mkdir(exist_ok=True)
-    draw_ratios(results, plots / "ratios.png")
+    if shown_before := sorted(measured_on(text) - results.keys()):
+        print(f"report: ratios.png: left as it was, for {', '.join(shown_before)} would be missing", file=sys.stderr)
+    else:
+        draw_ratios(results, plots / "ratios.png")
     if "growth" in results:
         points = table_of(results["growth"], "Points")
         draw_growth(points, plots / "growth_time.png", "cpu_seconds", "processor time, s")
@@ -87,6 +90,11 @@ def fill(page: str, results: Results) -> tuple[str, list[str], list[str]]:
 
     text = PLACE.sub(replaced, page)
     return text, missing, sorted(results.keys() - used)
+
+
+def measured_on(page: str) -> set[str]:
+    """The benchmarks that have tables on the page."""
+    return {place["what"].partition(": ")[0] for place in PLACE.finditer(page) if "|" in place[0]}
 
 
 def markdown(table: Table) -> str:

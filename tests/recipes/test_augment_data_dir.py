@@ -304,7 +304,7 @@ def test_utterances_without_audio_are_named(source, shell, tmp_path):
     (source / "utt2dur").write_text("".join(f"{name} 2\n" for name in read_table(source / "utt2spk")))
     (source / "wav.scp").write_text((source / "wav.scp").read_text().split("\n", 1)[1])
     failed = shell("augment_data_dir --music noise_train clean new")
-    assert failed.returncode == 1 and not (tmp_path / "new/wav.scp").exists()
+    assert failed.returncode == 1 and not (tmp_path / "new/utt2spk").exists()
     assert "clean/wav.scp: lacks utterances, 1: s0-u00 (run utils/fix_data_dir.sh clean)" in failed.stderr
 
 

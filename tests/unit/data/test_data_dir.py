@@ -25,6 +25,7 @@ from spk.data.data_dir import (
     rows_of,
     speakers_to_utterances,
     values_of,
+    write_parts,
     write_table,
 )
 from spk.data.fix_data_dir import fix_data_dir
@@ -221,6 +222,34 @@ def test_a_split_by_speaker_keeps_speakers_whole(data_dir):
     assert set(read_table(folder / "2" / "utt2spk").values()) == {"b", "c"}
 
 
+def test_parts_by_speaker_are_sorted_where_speakers_are_no_prefixes(tmp_path):
+    write_table(tmp_path / "utt2spk", {"a-1": "z", "a-2": "b", "a-3": "z", "a-4": "b"})
+    folder, number, _ = split_data(tmp_path, 1, per_speaker=True)
+    assert number == 1
+    assert (folder / "1/utt2spk").read_text() == "a-1 z\na-2 b\na-3 z\na-4 b\n"
+
+
+def test_parts_do_without_the_utterances_that_segments_lack(tmp_path):
+    write_table(tmp_path / "utt2spk", {"a-1": "a", "a-2": "a"})
+    (tmp_path / "segments").write_text("a-2 r2 0 1\n")
+    write_table(tmp_path / "wav.scp", {"r1": "1.wav", "r2": "2.wav"})
+    folder, _, notes = split_data(tmp_path, 1)
+    assert (folder / "1/utt2spk").read_text() == "a-1 a\na-2 a\n"
+    assert (folder / "1/wav.scp").read_text() == "r2 2.wav\n"
+    assert notes == [f"{tmp_path}/wav.scp: left out, as utt2spk does not have them: 1: r1"]
+
+
+def test_a_recording_of_blanks_is_found_and_no_traceback(tmp_path):
+    write_table(tmp_path / "utt2spk", {"a-1": "a"})
+    write_table(tmp_path / "spk2utt", {"a": "a-1"})
+    (tmp_path / "segments").write_text("a-1 \u3000\n")
+    (tmp_path / "wav.scp").write_text("r1 1.wav\n")
+    findings, _ = validate_data_dir(tmp_path, Checks(files_exist=False))
+    assert any("segments" in line for line in findings.lines)
+    write_parts(tmp_path, ["a-1"], ["a"], [(tmp_path / "part", [0])])
+    assert (tmp_path / "part/wav.scp").read_text() == ""
+
+
 def test_a_second_split_leaves_nothing_of_the_first(data_dir):
     split_data(data_dir, 2)
     (data_dir / "utt2num_frames").unlink()
@@ -263,7 +292,7 @@ def test_the_shortest_need_a_length_each(data_dir):
     known = [utterance for utterance in utterances if utterance not in ("a-03", "c-13")]
     assert [known[row] for row in subset.shortest(known, 3, data_dir)] == ["b-12", "b-11", "b-10"]
     write_table(data_dir / "utt2num_frames", dict.fromkeys(utterances, "many"))
-    with pytest.raises(InputError, match=r"utt2num_frames: could not convert string to float: 'many' \(run utils/fix"):
+    with pytest.raises(InputError, match=r"utt2num_frames: 'a-00' has 'many', which is no number; run utils/fix"):
         subset.shortest(utterances, 3, data_dir)
 
 

@@ -287,7 +287,7 @@ def test_what_follows_training_needs_no_features_either(train, system_yaml, wave
     "table, old, new, message",
     [
         ("utt2dur", None, None, "utt2dur: no such file; run steps/compute_durations"),
-        ("utt2dur", "s3-1 ", "s3-1 long", "utt2dur: could not convert string to float"),
+        ("utt2dur", "s3-1 ", "s3-1 long", "utt2dur: 's3-1' has 'long"),
         ("utt2dur", "s3-1 0.", "s3-1 0.0000", "utterances are too short for one frame, 1: s3-1"),
         ("wav.scp", None, None, "wav.scp: no such file"),
         ("segments", "s3-1 s3-1 0 -1\n", "", "utterance 's3-1' of utt2dur is missing in wav.scp or segments"),

@@ -79,7 +79,7 @@ def test_the_order_of_a_table_does_not_matter_but_that_of_the_features(combined,
 def test_frames_that_are_no_number_are_said_with_the_table(data_dir):
     path = data_dir / "utt2num_frames"
     path.write_text(path.read_text().replace(" ", " many", 1))
-    with pytest.raises(InputError, match=rf"^{path}: .*'many\d+'; run steps/make_feats"):
+    with pytest.raises(InputError, match=rf"^{path}: .*'many\d+', which is no number; run steps/make_feats"):
         read_training_data(data_dir, ValidationConfig(speakers=0), seed=3)
 
 
