@@ -52,13 +52,15 @@ def send(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
 
 
-def waits_for(folder: Path, command: Sequence[str | os.PathLike[str]], cwd: Path) -> list[str]:
+def waits_for(
+    folder: Path, command: Sequence[str | os.PathLike[str]], cwd: Path, env: dict[str, str] | None = None
+) -> list[str]:
     """Run `command` while another holds the lock of `folder`: the lines that it says, once it waited and succeeded."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     try:
-        process = subprocess.Popen(command, cwd=cwd, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(command, cwd=cwd, env=env, stderr=subprocess.PIPE, text=True)
         lines = list(iter_until(process.stderr, "waiting for another call"))
         assert process.poll() is None
     finally:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 from pages.warm_python import warm_python
-from recipes.processes import kill_when
+from recipes.processes import kill_when, waits_for
 from recipes.small_system import SMALL_OPTIONS
 from recipes.speech import make_corpus
 from unit.report.page_reader import Page, swept_eer
@@ -131,6 +131,12 @@ def test_unequal_conditions_are_refused_before_anything_is_made(folder, python):
     done = run(words, python)
     assert done.returncode == 1 and not (folder / "none").exists()
     assert "dam: normalization.name is instance, and global in am" in done.stderr
+
+
+def test_of_two_calls_at_once_the_second_waits(folder, resumed, tmp_path, python):
+    words = command(folder, "--systems=am,dam", f"--report={tmp_path}")
+    lines = waits_for(folder / "exp", words, cwd=folder, env=python)
+    assert "dam_seed2     done\n" in lines
 
 
 def test_the_grid_of_objectives_has_all_of_them():
