@@ -65,7 +65,7 @@ def main() -> None:
     device = torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
     clock = time.perf_counter if device.type == "cuda" else time.process_time
     random = np.random.default_rng(0)
-    product = matmul_rate(device, torch.float32, clock, size=2048)
+    product = matmul_rate(device, torch.float32, clock)
     table = Table(
         f"Embeddings, on {device.type}; {product / 1e9:.3g} G operations/s of a matrix product",
         ["network", "utterances", "number", "ours (utt/s)", "one by one (utt/s)", "ratio", "share, %", "peak (MB)"],
