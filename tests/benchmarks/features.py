@@ -14,7 +14,6 @@ rises and falls as syllables do. Then the share of each part of our way.
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import subprocess
 import tempfile
