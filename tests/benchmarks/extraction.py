@@ -8,7 +8,9 @@ processor's time on all threads; on the GPU where there is one, by the clock. `-
 way may take; it decides the number of utterances: with few, their lengths are less alike than those of a corpus.
 Utterances of which a batch holds one alone are embedded as in the loop: they are measured for the first network, and
 for all with --batches-of-one (some minutes more). Weights are random, frames noise, in the ark in Kaldi's 8 bits (16
-for 257 values a frame). Peak: the most memory that the process has held until then, less what it held at the beginning.
+for 257 values a frame). Share: operations a second of the other way, over those of a product of large matrices; where
+it is near 100, a batch has nothing to win. Peak: the most memory that the process has held until then, less what it
+held at the beginning.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ import kaldiio
 import numpy as np
 import torch
 from measure import Table, begin_peak, by_turns, median_ratio, memory_mb, parser, report
+from roofline import matmul_rate
+from torch.utils.flop_counter import FlopCounterMode
 
 from spk.config import EvaluationConfig
 from spk.data.ark import FeatureReader
@@ -61,9 +65,10 @@ def main() -> None:
     device = torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
     clock = time.perf_counter if device.type == "cuda" else time.process_time
     random = np.random.default_rng(0)
+    product = matmul_rate(device, torch.float32, clock)
     table = Table(
-        f"Embeddings, on {device.type}",
-        ["network", "utterances", "number", "ours (utt/s)", "one by one (utt/s)", "ratio", "peak (MB)"],
+        f"Embeddings, on {device.type}; {product / 1e9:.3g} G operations/s of a matrix product",
+        ["network", "utterances", "number", "ours (utt/s)", "one by one (utt/s)", "ratio", "share, %", "peak (MB)"],
     )
     begin_peak()
     before = memory_mb("VmHWM")
@@ -78,7 +83,8 @@ def main() -> None:
                 continue
             with torch.inference_mode():
                 typical = torch.randn(1, (least + most) // 2, dim, device=device)
-                embedder(typical).cpu()
+                with FlopCounterMode(display=False) as operations:
+                    embedder(typical).cpu()
                 begin = time.perf_counter()
                 embedder(typical).cpu()
                 one = time.perf_counter() - begin
@@ -102,7 +108,9 @@ def main() -> None:
                 taken = by_turns({"ours": ours, "one by one": one_by_one}, options.rounds, clock)
             rates = [count / float(np.median(seconds)) for seconds in taken.values()]
             ratio = median_ratio(taken["one by one"], taken["ours"])
-            table.add(title, range_title, count, *rates, ratio, memory_mb("VmHWM") - before)
+            of_an_utterance = operations.get_total_flops() * float(lengths.mean()) / typical.shape[1]
+            share = 100 * of_an_utterance * rates[1] / product
+            table.add(title, range_title, count, *rates, ratio, share, memory_mb("VmHWM") - before)
             print(f"{title}, {range_title}: {ratio:.2f}", flush=True)
     report(options, table)
 

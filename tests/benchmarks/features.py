@@ -14,7 +14,6 @@ rises and falls as syllables do. Then the share of each part of our way.
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import subprocess
 import tempfile
@@ -27,7 +26,7 @@ import numpy as np
 import soundfile
 import torch
 import torchaudio
-from measure import Table, by_turns, cpu_seconds, median_ratio, parser, report
+from measure import Table, by_turns, cpu_seconds, existing_folder, median_ratio, parser, report
 from torch import Tensor
 
 from spk.data.ark_format import encode_matrix
@@ -95,7 +94,9 @@ def kaldi_pipeline(front_end: str, wav_scp: Path, ark: str) -> str | None:
 
 def main() -> None:
     options_parser = parser(__doc__, rounds=11, utterances=60)
-    options_parser.add_argument("--speech", default=os.environ.get("SPK_CORPORA", ""), help="a folder of recordings")
+    options_parser.add_argument(
+        "--speech", type=existing_folder, default="", help="a folder of recordings (without it noise is spoken)"
+    )
     options = options_parser.parse_args()
     torch.set_num_threads(1)
     logging.disable(logging.INFO)

@@ -196,8 +196,20 @@ def draw_bars(axes, own: Mapping[str, Sequence[tuple[str, float]]]) -> None:
             label.set_weight("bold")
 
 
+def draw_proportion(axes: Any) -> None:
+    """A line of slope 1 from the lower left corner of what is drawn, which keeps its limits."""
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    reach = min(right / left, top / bottom)
+    axes.plot([left, left * reach], [bottom, bottom * reach], ":", color="grey", linewidth=1)
+    axes.set_xlim(left, right)
+    axes.set_ylim(bottom, top)
+
+
 def draw_growth(points: Sequence[Mapping[str, Any]], path: Path, column: str, label: str) -> None:
-    """Points in logarithmic axes, at most LINES_OF_PANEL stages a panel; of memory with lines to VoxCeleb2."""
+    """Points in logarithmic axes, at most LINES_OF_PANEL stages a panel; of memory with lines to VoxCeleb2.
+
+    A dotted line is what grows in proportion to size.
+    """
     plt = pyplot()
     stages = list(dict.fromkeys(point["stage"] for point in points))
     panels = []
@@ -238,6 +250,7 @@ def draw_growth(points: Sequence[Mapping[str, Any]], path: Path, column: str, la
         axes.set_xlabel(" or ".join(units))
         axes.set_ylabel(label)
         if axes.lines:
+            draw_proportion(axes)
             axes.legend(fontsize=7, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.16))  # hides no points
         axes.grid(alpha=0.3)
     save(figure, path)

@@ -4,7 +4,8 @@
 #
 # Goes on when one fails, names those that did at the end, and has status 1 then. gpu_training is run where there is a
 # GPU. All take about half an hour on two cores that do nothing else. Then: python3 tests/benchmarks/report.py OUT.
-# To measure at VoxCeleb2's size, too, which takes longer: GROWTH_OPTIONS=--voxceleb2 run_all.sh OUT growth
+# NAME_OPTIONS are those of a benchmark: FEATURES_OPTIONS="--speech DIR", COSINE_SCORING_OPTIONS="--peer-wespeaker DIR", and to
+# measure at VoxCeleb2's size, too, which takes longer: GROWTH_OPTIONS=--voxceleb2 run_all.sh OUT growth
 set -euo pipefail
 all=(crop_supply features extraction training_step cosine_scoring plda_scoring plda_training score_normalization
   metrics trial_lists posteriors augmentation online_features data_dirs sampler data_parallel sharded_classifier
@@ -39,8 +40,8 @@ for name in "${names[@]}"; do
     echo "run_all: $name: left out, no GPU here"
     continue
   fi
-  options=()
-  if [ "$name" = growth ] && [ -n "${GROWTH_OPTIONS:-}" ]; then read -ra options <<<"$GROWTH_OPTIONS"; fi
+  given=${name^^}_OPTIONS
+  read -ra options <<<"${!given:-}"
   began=$SECONDS
   if python3 "tests/benchmarks/$name.py" --json "$out/$name.json.partial" "${options[@]}" >"$out/$name.log" 2>&1; then
     mv "$out/$name.json.partial" "$out/$name.json"
