@@ -80,13 +80,11 @@ def main() -> None:
 
 def chosen_grid(options: Any) -> Grid:
     """With the systems that are asked for."""
-
     grid = read_grid(options.grid)
     return grid.of(options.systems.split(",")) if options.systems else grid
 
 
 def plan(options: Any) -> None:
-
     grid = chosen_grid(options)
     others = [part for word in options.options for part in (word.split("=", 1) if word.startswith("--") else [word])]
     for option in ("--config", "--exp", "--seed"):
@@ -125,7 +123,6 @@ def plan(options: Any) -> None:
 
 def command_of(options: Any, system: System, seed: int, others: Sequence[str]) -> list[str]:
     """The recipe with the options of a run."""
-
     exp = ["--exp", str(folder_of(options.exp, system, seed))]
     if options.models:
         return [options.recipe, *exp, "--model", str(folder_of(options.models, system, seed)), *others]
@@ -143,7 +140,6 @@ def whole(path: str) -> str:
 
 
 def say(states: list[tuple[str, Progress]], at_once: int) -> None:
-
     width = max(len(name) for name, _ in states)
     for name, progress in states:
         print(f"{name:{width}}  {progress}")
@@ -186,14 +182,12 @@ def trained_in(exp: str) -> str:
 
 def failed(exp: str) -> list[str]:
     """Names of the runs that did."""
-
     folders = [Path(one["folder"]) for one in read_runs(exp)["runs"]]
     return [folder.name for folder in folders if (folder / FAILED).exists()]
 
 
 def run(exp: str, number: str) -> None:
     """One run; how it ended is in its folder."""
-
     content = read_runs(exp)
     runs = content["runs"]
     if not number.isdigit() or not 1 <= int(number) <= len(runs):
