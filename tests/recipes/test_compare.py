@@ -136,7 +136,7 @@ def test_unequal_conditions_are_refused_before_anything_is_made(folder, python):
 def test_of_two_calls_at_once_the_second_waits(folder, resumed, tmp_path, python):
     words = command(folder, "--systems=am,dam", f"--report={tmp_path}")
     lines = waits_for(folder / "exp", words, cwd=folder, env=python)
-    assert "dam_seed2     done\n" in lines
+    assert "4 of 4 runs are done\n" in lines
 
 
 def test_the_grid_of_objectives_has_all_of_them():
