@@ -33,6 +33,7 @@ from spk.data.files import file_digest, whole_file, write_json
 from spk.errors import InputError
 from spk.report.grid import Grid, System, check_conditions, folder_of, read_grid
 from spk.report.progress import DONE, FAILED, Progress, progress_of, seconds_left, time_text
+from spk.schema import AT_LEAST_ONE, Range
 
 RUNS = "runs.json"
 log = logging.getLogger(__name__)
@@ -44,7 +45,8 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True, metavar="plan, count, share, run, failed or table")
     planning = commands.add_parser("plan", allow_abbrev=False)
     planning.add_argument("--only-status", action="store_true", help="write nothing")
-    planning.add_argument("--at-once", type=int, default=1, help="runs at a time, for the estimate")
+    planning.add_argument("--nj", default="1", help="runs at a time, for the estimate")
+    planning.add_argument("--draws", default="1000", help="of the table to come, to be refused early")
     planning.add_argument("--from", dest="standing", default=".", metavar="DIR", help="where the user stands")
     planning.add_argument("--models", default="", metavar="DIR", help="the folder of another comparison of this grid")
     planning.add_argument("--systems", default="", metavar="NAME,...", help="these alone, and the reference")
@@ -84,8 +86,14 @@ def chosen_grid(options: Any) -> Grid:
     return grid.of(options.systems.split(",")) if options.systems else grid
 
 
+def draws_of_speakers(text: str) -> int:
+    return whole_number("--draws", text, allowed=Range(least=2))
+
+
 def plan(options: Any) -> None:
     grid = chosen_grid(options)
+    at_once = whole_number("--nj", options.nj, allowed=AT_LEAST_ONE)
+    draws_of_speakers(options.draws)
     others = [part for word in options.options for part in (word.split("=", 1) if word.startswith("--") else [word])]
     for option in ("--config", "--exp", "--seed"):
         if option in others:
@@ -106,9 +114,11 @@ def plan(options: Any) -> None:
         states.append((folder.name, progress))
         if not progress.done:
             runs.append({"folder": str(folder), **made_from})
-    say(states, options.at_once)
+    say(states, at_once)
     if options.only_status:
         return
+    for one in runs:
+        (Path(one["folder"]) / DONE).unlink(missing_ok=True)  # by other options than these
     reference = next(system for system in grid.systems if system.name == grid.reference)
     content = {
         "from": str(Path(options.standing).resolve()),
@@ -197,6 +207,7 @@ def run(exp: str, number: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     failed, done = folder / FAILED, folder / DONE
     failed.unlink(missing_ok=True)
+    done.unlink(missing_ok=True)  # of other options: what they made is about to change
     print(*one["command"], flush=True)
     status = subprocess.run(from_anywhere(one["command"]), stdin=subprocess.DEVNULL, cwd=content["from"]).returncode
     if status:
@@ -212,9 +223,7 @@ def table(options: Any) -> None:
     from spk.report.comparison_page import comparison_page
 
     grid = chosen_grid(options)
-    num_draws = whole_number("--draws", options.draws)
-    if num_draws < 2:
-        raise InputError(f"--draws: {num_draws} is out of range; allowed: 2 or more")
+    num_draws = draws_of_speakers(options.draws)
     models = trained_in(options.exp)
     overrides = (*changed_in_training(models), *changed_in_training(options.exp))
     comparison = compare_grid(grid, options.exp, num_draws, overrides, models)

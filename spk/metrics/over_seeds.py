@@ -6,7 +6,8 @@ weights and batches. A mean over seeds m has the variance
     seeds:    s^2 / n, s^2 the variance of the n seeds' numbers
 and a difference of two means both of these, where what is hard for both systems cancels out of the first. The degrees
 of freedom of the sum are Satterthwaite's (An approximate distribution of estimates of variance components, Biometrics
-Bulletin 2, 1946). With one seed the second part is not known, and what is said holds for these networks alone.
+Bulletin 2, 1946). With one seed the second part is not known, and what is said holds for these networks alone;
+beside a system of several seeds it is not said at all.
 p-values of several systems against one reference are Holm's (A simple sequentially rejective multiple test procedure,
 Scand. J. Statist. 6, 1979): the chance that any of them is called different when none is stays below the level.
 """
@@ -100,7 +101,7 @@ def each_metric(
             difference = mean - float(others.mean()) if np.isfinite([mean, others.mean()]).all() else None
             variances = parts(errors_of_difference[metric], draws, [numbers, others])
             cell["difference"] = difference
-            if difference is not None:
+            if difference is not None and (len(numbers) > 1) == (len(others) > 1):
                 cell["difference_interval"] = around(difference, variances, level)
                 cell["p"] = p_value(difference, variances)
         found.append(cell)

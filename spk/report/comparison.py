@@ -20,13 +20,14 @@ from spk.metrics.json_numbers import without_infinities
 from spk.metrics.over_seeds import compare_draws
 from spk.report.draws import draws_of
 from spk.report.grid import Grid, folder_of
-from spk.report.progress import FAILED, progress_of, read_mark
+from spk.report.progress import DONE, FAILED, progress_of, read_mark
 from spk.report.results import ScoreFile, find_scores
 from spk.report.table import NOT_KNOWN, is_log_likelihood_ratio, markdown_table
 
 log = logging.getLogger(__name__)
 
 Group = tuple[str, str]  # a test set and a back-end
+CALIBRATED = "calibrated_"
 P_TARGET = "0.01"  # of the minDCF that tables show; results.json has the others
 
 
@@ -147,7 +148,7 @@ class Comparison:
     rows: list[Row]
     made_from: dict[str, Any]
     scores: Mapping[Group, Mapping[str, Sequence[ScoreFile]]]  # {...: {system: of each seed}}
-    folders: Mapping[str, Sequence[Path]]  # {system: of each seed that has begun}
+    folders: Mapping[str, Sequence[Path]]  # {system: where each seed that is done was trained}
     configs: Mapping[str, SystemConfig]
     missing: str = ""  # which runs have no scores, counted and named
 
@@ -170,7 +171,7 @@ def compare_grid(
     overrides: tuple[str, ...] = (),
     models: str | os.PathLike[str] = "",
 ) -> Comparison:
-    """Of the runs that have scores.
+    """Of the runs that are done.
 
     `overrides`: what the command line changed for all systems; `models`: where runs of the same names were trained, if
     not in `exp` but in another comparison of this grid.
@@ -178,9 +179,9 @@ def compare_grid(
     """
     runs = {run: folder_of(exp, *run) for run in grid.runs()}
     trained = {run: folder_of(models or exp, *run) for run in grid.runs()}
-    scored = {run: folder for run, folder in runs.items() if any(folder.glob("scores_*.json"))}
+    scored = {run: folder for run, folder in runs.items() if (folder / DONE).exists()}
     if not scored:
-        raise InputError(f"{exp}: no run of {grid.path} has scores yet")
+        raise InputError(f"{exp}: no run of {grid.path} is done yet; its logs are in {exp}/log")
     check_same_data([trained[run] for run in scored])
     found = find_scores([str(folder) for folder in scored.values()])
     configs = {system.name: system.load(grid.seeds[0], overrides) for system in grid.systems}
@@ -190,7 +191,9 @@ def compare_grid(
             row = scores.test_set, row_of(scores.backend, configs[system.name])
             groups.setdefault(row, {}).setdefault(system.name, []).append(scores)
     minutes = {
-        system.name: mean_of_known([minutes_of(trained[system, seed], configs[system.name]) for seed in grid.seeds])
+        system.name: mean_of_known(
+            [minutes_of(trained[run], configs[system.name]) for run in scored if run[0] == system]
+        )
         for system in grid.systems
     }
     failed = {
@@ -206,7 +209,7 @@ def compare_grid(
             for name in configs
         ]
     begun = {
-        system.name: [folder for seed in grid.seeds if (folder := trained[system, seed]).is_dir()]
+        system.name: [trained[run] for run in scored if run[0] == system and trained[run].is_dir()]
         for system in grid.systems
     }
     told = provenance(grid, scored.values(), [trained[run] for run in scored], num_draws)
@@ -222,9 +225,13 @@ def without_scores(runs: Mapping[Any, Path], scored: Mapping[Any, Path]) -> str:
 
 
 def row_of(backend: str, config: SystemConfig) -> str:
-    """'own_as' of 'cosine_as' where cosine is what the config names: systems may differ in it."""
+    """'own_as' of 'cosine_as', 'calibrated_own' of 'calibrated_cosine' where the config names cosine: it may differ."""
     own = BACKENDS.build("evaluation.backend", config.evaluation.backend, **dict.fromkeys(BACKENDS.given)).label
-    return "own" + backend.removeprefix(own) if backend == own or backend.startswith(f"{own}_") else backend
+    calibrated = CALIBRATED if backend.startswith(CALIBRATED) else ""
+    scored = backend.removeprefix(calibrated)
+    if scored == own or scored.startswith(f"{own}_"):
+        scored = "own" + scored.removeprefix(own)
+    return calibrated + scored
 
 
 def compare_group(systems: Mapping[str, list[ScoreFile]], reference: str, num_draws: int) -> dict[str, dict[str, Any]]:

@@ -112,6 +112,8 @@ def read_systems(path: str | os.PathLike[str], content: Mapping[str, Any]) -> li
             raise InputError(f"{path}: systems.{name}: has no config, and neither has the grid")
         if "seed" in keys:
             raise InputError(f"{path}: systems.{name}: seed: is the same list for all systems; it stands under seeds")
+        if nested := [key for key, value in keys.items() if "." not in key and isinstance(value, Mapping)]:
+            raise InputError(f"{path}: systems.{name}: {nested[0]}: give each key of it a line: {nested[0]}.name: ...")
         overrides = [word for key, value in keys.items() for word in (f"--{key}", in_yaml(value))]
         systems.append(System(name, found_from(path, config), tuple(overrides)))
     return systems
@@ -139,7 +141,9 @@ def each_choice(path: str | os.PathLike[str], name: Any, keys: Any) -> Iterator[
         chosen = dict(zip(lists, values, strict=True))
         try:
             yield str(name).format_map(chosen), {key: filled(value, chosen) for key, value in keys.items()}
-        except (KeyError, IndexError, ValueError) as error:
+        except yaml.YAMLError:
+            raise InputError(f"{path}: systems.{name}: with {chosen} in its braces it is no YAML") from None
+        except (AttributeError, TypeError, KeyError, IndexError, ValueError) as error:
             raise InputError(f"{path}: systems.{name}: nothing in `each` stands for {error} in braces") from None
 
 
@@ -169,7 +173,7 @@ def check_conditions(grid: Grid, others: tuple[str, ...] = ()) -> dict[str, Syst
         own = flattened(config.as_dict())
         differing = [key for key in sorted(own.keys() | reference.keys()) if own.get(key) != reference.get(key)]
         crops = [crops_seen(one) for one in (config, configs[grid.reference])]
-        if crops[0] == crops[1]:
+        if name == grid.reference or (crops[0] == crops[1] and not crops_are_of_memory(config)):
             differing = [key for key in differing if key != "train.steps" or crops[0] is None]
         elif CROPS not in grid.differ:
             seen = " and ".join("an unknown number of" if count is None else f"{count:,}" for count in crops)
@@ -180,6 +184,11 @@ def check_conditions(grid: Grid, others: tuple[str, ...] = ()) -> dict[str, Syst
             for key in differing
             if not is_within(key, (*grid.differ, *WITHOUT_EFFECT))
         ]
+    names = {}
+    for name, config in configs.items():
+        twin = names.setdefault(repr(config), name)
+        if twin != name:
+            raise InputError(f"{grid.path}: {twin} and {name} are the same system; what is compared must differ")
     if faults:
         raise InputError(
             f"{grid.path}: the systems would be trained or judged under unequal conditions:\n  "
@@ -187,6 +196,11 @@ def check_conditions(grid: Grid, others: tuple[str, ...] = ()) -> dict[str, Syst
             + "\nMake them equal, or name under `differ` what is to be compared"
         )
     return configs
+
+
+def crops_are_of_memory(config: SystemConfig) -> bool:
+    """Steps of as many crops as the memory holds, which differs from loss to loss."""
+    return config.train.steps is not None and config.batch.size == "auto"
 
 
 def crops_seen(config: SystemConfig) -> int | None:

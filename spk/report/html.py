@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from html import escape
 
@@ -92,7 +91,7 @@ def table(caption: str, headings: Sequence[str], rows: Sequence[Sequence[str]], 
 
 def figure(drawing: str, caption: str) -> str:
     """`drawing`: inline SVG; `caption` says what is to be seen, and is its text for who does not see it."""
-    labelled = re.sub("<svg", f'<svg role="img" aria-label="{escape(caption)}"', drawing, count=1)
+    labelled = drawing.replace("<svg", f'<svg role="img" aria-label="{escape(caption)}"', 1)
     return f"<figure>\n{labelled}\n<figcaption>{escape(caption)}</figcaption>\n</figure>\n"
 
 

@@ -72,6 +72,7 @@ def write_tree(
                     write_scores(path, trials, values)
                     description = {"trials": str(folder / "trials"), "backend": backend}
                     Path(f"{path}.json").write_text(json.dumps(description))
+            (folder / "exp" / f"{name}_seed{seed}" / ".run.done").write_text("{}")
             write_training(folder / models / f"{name}_seed{seed}", keys, distance, random)
     return folder / "grid.yaml"
 

@@ -8,7 +8,7 @@ import pytest
 from unit.report.comparison_tree import NUM_ROWS, RATE, SYSTEMS, write_tree
 
 from spk.errors import InputError
-from spk.report.comparison import HEADINGS, Row, compare_grid, in_csv, in_latex, in_markdown
+from spk.report.comparison import HEADINGS, Row, compare_grid, in_csv, in_latex, in_markdown, row_of
 from spk.report.grid import read_grid
 
 
@@ -107,3 +107,19 @@ def test_scores_of_other_trials_are_not_compared(tested_elsewhere):
     with pytest.raises(InputError, match=r"is of \S+/others, and \S+ of \S+/trials, which is another"):
         compare_grid(read_grid(folder / "grid.yaml"), folder / "exp", 2, (), folder / "models")
     path.write_text(kept)
+
+
+@pytest.mark.parametrize(
+    ("backend", "row"),
+    [
+        ("cosine", "own"),
+        ("cosine_as", "own_as"),
+        ("calibrated_cosine", "calibrated_own"),
+        ("plda", "plda"),
+        ("calibrated_plda", "calibrated_plda"),
+        ("lda_cosine", "lda_cosine"),
+    ],
+)
+def test_what_the_config_names_is_one_row_for_all_systems(backend, row, tmp_path):
+    (system, *_) = read_grid(write_tree(tmp_path, seeds=(1,), backends=("cosine",))).systems
+    assert row_of(backend, system.load(1)) == row

@@ -75,6 +75,9 @@ def test_each_stands_for_a_system_of_every_choice_of_values(grid_of):
         ({"systems": {"a": {"each": {"m": 0.1}}}}, "must hold lists"),
         ({"systems": {"a": {"each": {"m": [0.1, 0.2]}, "loss.margin": "{m}"}}}, "two are named 'a'"),
         ({"systems": {"a{m}": {"each": {"m": [0.1]}, "loss.margin": "{x}"}}}, "stands for 'x'"),
+        ({"systems": {"a{m.x}": {"each": {"m": [0.1]}}}}, "in braces"),
+        ({"systems": {"a{m}": {"each": {"m": ["x"]}, "loss.name": "{m}: [ "}}}, "no YAML"),
+        ({"systems": {"a": {"loss": {"name": "am_softmax"}}}, "reference": "a"}, "loss: give each key"),
         ({"seeds": [1, 1]}, "twice"),
         ({"seeds": ["x"]}, "seeds"),
         ({"reference": "aam"}, "no system is named 'aam'"),
@@ -119,6 +122,20 @@ def test_what_is_named_may_differ_and_steps_may_where_the_crops_are_as_many(grid
     with pytest.raises(InputError, match="2,500 and 1,000 crops"):
         check_conditions(grid_of(systems=systems, differ=["batch.size"]))
     check_conditions(grid_of(systems=systems, differ=["batch.size", "train.steps", "crops"]))
+
+
+def test_steps_of_as_many_crops_as_fit_are_unequal_numbers(grid_of):
+    systems = {"am": {"batch.size": "auto"}, "dam": {"loss.name": "dam_softmax", "batch.size": "auto"}}
+    with pytest.raises(InputError, match="dam: an unknown number of and an unknown number of crops"):
+        check_conditions(grid_of(systems=systems))
+    check_conditions(grid_of(systems=systems, differ=["loss", "crops"]))
+
+
+def test_systems_that_the_command_line_makes_the_same_are_refused(grid_of):
+    grid = grid_of(systems={"am": {}, "wide": {"loss.margin": 0.3}})
+    check_conditions(grid)
+    with pytest.raises(InputError, match="am and wide are the same system"):
+        check_conditions(grid, ("--loss.margin", "0.1"))
 
 
 def test_what_the_command_line_changes_is_changed_for_all(grid_of):

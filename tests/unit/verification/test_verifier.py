@@ -60,6 +60,8 @@ def test_one_bad_recording_is_named_and_loses_no_other(tmp_path, monkeypatch):
     assert "its embedding is not finite" in refused[str(odd)]
     with pytest.raises(InputError, match=r"silent\.wav: all of its"):
         list(verifier.embed_files(given))
+    with pytest.raises(InputError, match="silent"):
+        verifier.verify((np.zeros(32000, np.float32), 16000), good[0])
 
 
 def test_a_speaker_of_several_recordings_is_scored_as_a_recipes_model(tmp_path):
