@@ -118,7 +118,7 @@ def plan(options: Any) -> None:
     if options.only_status:
         return
     for one in runs:
-        (Path(one["folder"]) / DONE).unlink(missing_ok=True)  # by other options than these
+        (Path(one["folder"]) / DONE).unlink(missing_ok=True)  # of other options: what they made is about to change
     reference = next(system for system in grid.systems if system.name == grid.reference)
     content = {
         "from": str(Path(options.standing).resolve()),
@@ -207,7 +207,6 @@ def run(exp: str, number: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     failed, done = folder / FAILED, folder / DONE
     failed.unlink(missing_ok=True)
-    done.unlink(missing_ok=True)  # of other options: what they made is about to change
     print(*one["command"], flush=True)
     status = subprocess.run(from_anywhere(one["command"]), stdin=subprocess.DEVNULL, cwd=content["from"]).returncode
     if status:

@@ -190,11 +190,12 @@ def compare_grid(
         for scores in found.get(str(folder), []):
             row = scores.test_set, row_of(scores.backend, configs[system.name])
             groups.setdefault(row, {}).setdefault(system.name, []).append(scores)
-    minutes = {
-        system.name: mean_of_known(
-            [minutes_of(trained[run], configs[system.name]) for run in scored if run[0] == system]
-        )
+    done = {
+        system.name: [trained[run] for run in scored if run[0] == system and trained[run].is_dir()]
         for system in grid.systems
+    }
+    minutes = {
+        name: mean_of_known([minutes_of(folder, configs[name]) for folder in folders]) for name, folders in done.items()
     }
     failed = {
         system.name: sum((runs[system, seed] / FAILED).exists() for seed in grid.seeds) for system in grid.systems
@@ -208,12 +209,8 @@ def compare_grid(
             Row(name, test_set, backend, results.get(name), len(grid.seeds), failed[name], minutes[name])
             for name in configs
         ]
-    begun = {
-        system.name: [trained[run] for run in scored if run[0] == system and trained[run].is_dir()]
-        for system in grid.systems
-    }
     told = provenance(grid, scored.values(), [trained[run] for run in scored], num_draws)
-    return Comparison(grid, rows, told, groups, begun, configs, without_scores(runs, scored))
+    return Comparison(grid, rows, told, groups, done, configs, without_scores(runs, scored))
 
 
 def without_scores(runs: Mapping[Any, Path], scored: Mapping[Any, Path]) -> str:

@@ -49,10 +49,10 @@ class Recording:
             if self.is_long:
                 part = (self.seconds * index / self.num_parts, self.seconds * (index + 1) / self.num_parts)
             wave = read_audio(self.path, self.sample_rate, min_samples=self.min_samples, part=part).samples
-            if np.ptp(wave) > SILENCE:
-                yield wave
-            else:
+            if is_silent(wave):
                 num_silent += 1
+            else:
+                yield wave
         if num_silent == self.num_parts:
             raise InputError(f"{self.path}: all of its {self.seconds:.2f} s are silent; there is nobody to hear")
         if self.is_long:
@@ -62,6 +62,11 @@ class Recording:
             log.warning(
                 "warning: %s: has %.2f s only; so little speech says little of who speaks", self.path, self.seconds
             )
+
+
+def is_silent(wave: NDArray[np.float32]) -> bool:
+    """Samples, at least one, that hold no speech."""
+    return bool(wave.size and np.ptp(wave) <= SILENCE)
 
 
 def open_recording(

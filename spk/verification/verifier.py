@@ -24,7 +24,7 @@ from spk.embed.waveforms import WaveformEmbedder
 from spk.errors import InputError
 from spk.metrics.act_dcf import bayes_threshold
 from spk.verification.bundle import unpacked
-from spk.verification.recordings import LONGEST_PART, SILENCE, Recording, open_recording
+from spk.verification.recordings import LONGEST_PART, Recording, is_silent, open_recording
 
 # What a back-end is called in a recipe's --backends -> the name of the class, and the folder of EXP that it needs.
 TRAINED = {"plda": ("plda", "backend_plda"), "lda_cosine": ("cosine", "backend_lda")}
@@ -238,7 +238,7 @@ class Verifier:
 
     def crops_of(self, recording: Input) -> NDArray[np.float32]:
         if isinstance(recording, tuple):
-            if np.ptp(np.asarray(recording[0])) <= SILENCE:
+            if is_silent(torch.as_tensor(recording[0]).detach().cpu().numpy()):
                 raise InputError("a wave is silent; there is nobody to hear")
             return np.atleast_2d(self.embed(*recording))
         return next(self.embed_files([recording]))[1]
