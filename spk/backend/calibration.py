@@ -18,6 +18,7 @@ from spk.metrics.min_dcf import detection_weights
 # Weight of the squared weights (of standardised inputs) beside the loss, whose rarer class counts 1: it moves the
 # weights by less than a thousandth, and keeps them finite where the classes can be separated.
 RIDGE = 1e-7
+CALIBRATED = "calibrated_"  # how names of calibrated rows begin
 
 
 @dataclass(frozen=True)

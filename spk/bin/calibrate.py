@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spk.backend.calibration import read_calibration
+from spk.backend.calibration import CALIBRATED, read_calibration
 from spk.bin.calibration_inputs import (
     add_options,
     center_without,
@@ -72,7 +72,7 @@ def main() -> None:
     inputs = read_inputs(trials, sides, options, description["quality"], description["duration_table"], center)
     llrs = calibration(inputs)
     write_scores(options.out_scores, trials, llrs)
-    label = "calibrated_" + "+".join([*backends, *description["quality"]])
+    label = CALIBRATED + "+".join([*backends, *description["quality"]])
     made_from = {
         "directory": str(Path.cwd()),  # from which relative paths are meant
         "trials": options.trials,

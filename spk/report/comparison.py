@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from spk.backend import BACKENDS
+from spk.backend.calibration import CALIBRATED
 from spk.config import SystemConfig
 from spk.data.data_dir import first_names
 from spk.data.files import file_digest, whole_file, write_json
@@ -27,7 +28,6 @@ from spk.report.table import NOT_KNOWN, is_log_likelihood_ratio, markdown_table
 log = logging.getLogger(__name__)
 
 Group = tuple[str, str]  # a test set and a back-end
-CALIBRATED = "calibrated_"
 P_TARGET = "0.01"  # of the minDCF that tables show; results.json has the others
 
 

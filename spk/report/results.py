@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spk.backend.calibration import CALIBRATED
 from spk.data.files import file_digest, whole_file, write_json
 from spk.data.scores import read_scores, scores_of_trials
 from spk.data.stamp import describe_inputs
@@ -91,7 +92,7 @@ def find_scores(exps: Sequence[str]) -> dict[str, list[ScoreFile]]:
 
 def without_calibrated_twins(score_files: Sequence[ScoreFile]) -> list[ScoreFile]:
     """A calibration rises with the score, so that its DET curve is that of the raw scores and would hide it."""
-    twins = {(scores.system, f"calibrated_{scores.backend}") for scores in score_files}
+    twins = {(scores.system, f"{CALIBRATED}{scores.backend}") for scores in score_files}
     return [scores for scores in score_files if (scores.system, scores.backend) not in twins]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from spk.backend.calibration import CALIBRATED
 from spk.metrics.summary import P_TARGETS
 
 Row = Mapping[str, Any]
@@ -14,7 +15,7 @@ P_ACTUAL = "0.01"  # prior probability of a target at which the cost of the Baye
 
 def is_log_likelihood_ratio(backend: str) -> bool:
     """Whether scores of this back-end have a meaning without a threshold of their own; normalised ones have not."""
-    return backend == "plda" or backend.startswith("calibrated_")
+    return backend == "plda" or backend.startswith(CALIBRATED)
 
 
 def of_ratios(value: Callable[[Row], float | None]) -> Callable[[Row], str]:

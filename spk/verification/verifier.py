@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spk.backend import BACKENDS
-from spk.backend.calibration import Calibration, read_calibration
+from spk.backend.calibration import CALIBRATED, Calibration, read_calibration
 from spk.backend.lda import LinearTransform, read_transform
 from spk.backend.length import unit_length
 from spk.backend.plda_scoring import read_plda_backend
@@ -32,7 +32,6 @@ UNTRAINED = ("cosine", "euclidean")
 BACKEND_NAMES = ("own", *UNTRAINED, *TRAINED)
 # Rows of a recipe's table that are no back-ends.
 COHORT_ROWS = ("_z", "_t", "_s", "_as")
-CALIBRATED_ROWS = "calibrated_"
 
 Input = str | os.PathLike[str] | tuple[Tensor | np.ndarray, int]  # a file, or (wave, its rate)
 
@@ -272,7 +271,7 @@ def why_no_backend(name: str) -> str:
                 f"{name}: is normalised by the scores against a cohort, the training speakers, whom a trained system "
                 f"does not bring along; take {base}"
             )
-    if (base := name.removeprefix(CALIBRATED_ROWS)) in BACKEND_NAMES and base != name:
+    if (base := name.removeprefix(CALIBRATED)) in BACKEND_NAMES and base != name:
         return f"{name}: take {base}, whose calibration is used where there is one, and gives the llr"
     return f"no back-end is named {name!r}; known: {', '.join(BACKEND_NAMES)}"
 
